@@ -1,0 +1,57 @@
+{#-
+    A run either names one arrival hour (`--vars '{received_hour: 2026-11-22T14}'`, UTC) and changes
+    only what that hour touches, or names none and rebuilds everything from history.
+-#}
+
+{#- The arrival hour of this run as a timestamptz literal. The shape is checked because it becomes SQL. -#}
+{% macro arrival_hour() -%}
+    {%- set hour = var('received_hour', none) | string -%}
+    {%- if not execute -%}
+        {%- set hour = '2000-01-01T00' -%}
+    {%- elif not modules.re.match('^\\d{4}-\\d{2}-\\d{2}T\\d{2}$', hour) -%}
+        {{ exceptions.raise_compiler_error("received_hour must look like 2026-11-22T14, got '" ~ hour ~ "'") }}
+    {%- endif -%}
+    timestamptz '{{ hour | replace('T', ' ') }}:00:00+00'
+{%- endmacro %}
+
+
+{#- The UTC day that holds the arrival hour of this run. -#}
+{% macro arrival_day() -%}
+    ({{ arrival_hour() }} at time zone 'UTC')::date
+{%- endmacro %}
+
+
+{#-
+    True when this run changes an existing table for one arrival hour.
+    True while parsing as well: the branch of the hour is the one that holds every ref.
+-#}
+{% macro is_hour_run() %}
+    {{ return(not execute or is_incremental()) }}
+{% endmacro %}
+
+
+{#- Overrides dbt: a run that names no arrival hour derives its tables from all history. -#}
+{% macro should_full_refresh() %}
+    {% set configured = config.get('full_refresh') %}
+    {% if configured is none %}
+        {{ return(flags.FULL_REFRESH or not var('received_hour', none)) }}
+    {% endif %}
+    {{ return(configured) }}
+{% endmacro %}
+
+
+{#- Overrides dbt: comments are written when a table is built, not again with every arrival hour. -#}
+{% macro persist_docs(relation, model, for_relation=true, for_columns=true) %}
+    {% if not is_incremental() %}
+        {{ return(adapter.dispatch('persist_docs', 'dbt')(relation, model, for_relation, for_columns)) }}
+    {% endif %}
+{% endmacro %}
+
+
+{#-
+    Serializes the runs of one model until its transaction ends. Two arrival hours that touch the same
+    key would otherwise each merge without the other's rows, and the later writer would lose them.
+-#}
+{% macro lock_model() %}
+    select pg_advisory_xact_lock(hashtextextended('{{ this.schema }}.{{ this.identifier }}', 0))
+{% endmacro %}

@@ -1,0 +1,42 @@
+{%- set keys = ['source', 'source_file', 'device_id', 'metric'] -%}
+
+{{ config(
+    unique_key=['source', 'source_file', 'device_id', 'metric'],
+    meta={'scope': ['source', 'source_file', 'device_id', 'metric'], 'tombstone': 'n'},
+    indexes=[
+        {'columns': ['source', 'source_file', 'device_id', 'metric'], 'unique': true},
+        {'columns': ['source_file']},
+        {'columns': ['device_id', 'metric']},
+    ],
+    tags=['all'],
+) }}
+
+with
+
+{% if is_hour_run() -%}
+touched as (
+
+    {{ touched_keys(keys, where="source_file <> ''") }}
+
+),
+
+{% endif -%}
+partials as (
+
+    select partials.* from {{ ref('stg_metric_partials') }} as partials
+    {% if is_hour_run() -%}
+    inner join touched using ({{ keys | join(', ') }})
+    {% endif -%}
+    where partials.n > 0 and partials.source_file <> ''
+
+),
+
+{{ merged_ctes('partials', keys, order_by='event_minute, received_hour') }},
+
+final as (
+
+    {{ metrics_by_key(keys) }}
+
+)
+
+select * from final

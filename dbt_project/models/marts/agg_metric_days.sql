@@ -1,0 +1,51 @@
+{%- set keys = ['source', 'device_id', 'metric', 'event_day'] -%}
+
+{{ config(
+    unique_key=['source', 'device_id', 'metric', 'event_day'],
+    meta={'scope': ['source', 'device_id', 'metric', 'event_day'], 'tombstone': 'n'},
+    indexes=[
+        {'columns': ['source', 'device_id', 'metric', 'event_day'], 'unique': true},
+        {'columns': ['metric', 'event_day']},
+    ],
+    tags=['all'],
+) }}
+
+with
+
+{% if is_hour_run() -%}
+touched as (
+
+    {{ touched_keys([
+        'source', 'device_id', 'metric', "(event_minute at time zone 'UTC')::date as event_day"
+    ]) }}
+
+),
+
+{% endif -%}
+hours as (
+
+    select
+        hours.*,
+        (hours.event_hour at time zone 'UTC')::date as event_day
+    from {{ ref('agg_metric_hours') }} as hours
+    {% if is_hour_run() -%}
+    inner join touched
+        on
+            hours.source = touched.source
+            and hours.device_id = touched.device_id
+            and hours.metric = touched.metric
+            and hours.event_hour >= touched.event_day::timestamp at time zone 'UTC'
+            and hours.event_hour < (touched.event_day + 1)::timestamp at time zone 'UTC'
+    {%- endif %}
+
+),
+
+{{ merged_ctes('hours', keys, order_by='event_hour') }},
+
+final as (
+
+    {{ metrics_by_key(keys) }}
+
+)
+
+select * from final

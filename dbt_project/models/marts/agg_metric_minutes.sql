@@ -1,0 +1,41 @@
+{%- set keys = ['source', 'device_id', 'metric', 'event_minute'] -%}
+
+{{ config(
+    unique_key=['source', 'device_id', 'metric', 'event_minute'],
+    meta={'scope': ['source', 'device_id', 'metric', 'event_minute'], 'tombstone': 'n'},
+    indexes=[
+        {'columns': ['source', 'device_id', 'metric', 'event_minute'], 'unique': true},
+        {'columns': ['metric', 'event_minute']},
+    ],
+    tags=['all'],
+) }}
+
+with
+
+{% if is_hour_run() -%}
+touched as (
+
+    {{ touched_keys(keys) }}
+
+),
+
+{% endif -%}
+partials as (
+
+    select partials.* from {{ ref('stg_metric_partials') }} as partials
+    {% if is_hour_run() -%}
+    inner join touched using ({{ keys | join(', ') }})
+    {% endif -%}
+    where partials.n > 0
+
+),
+
+{{ merged_ctes('partials', keys, order_by='received_hour, source_file') }},
+
+final as (
+
+    {{ metrics_by_key(keys) }}
+
+)
+
+select * from final

@@ -1,0 +1,64 @@
+{{ config(
+    unique_key=['received_hour', 'event_id'],
+    meta={'scope': 'hour'},
+    indexes=[
+        {'columns': ['received_hour', 'event_id'], 'unique': true},
+        {'columns': ['device_id', 'event_time']},
+    ],
+    tags=['environment'],
+) }}
+
+with
+
+events as (
+
+    select * from {{ ref('stg_environment_events') }}
+    {% if is_hour_run() -%}
+    where received_hour = {{ arrival_hour() }}
+    {%- endif %}
+
+),
+
+final as (
+
+    select
+        ---------- ids
+        event_id,
+        device_id,
+        receipt_id,
+        location_id,
+        source_file,
+        source_row,
+
+        ---------- text
+        location_name,
+        sensor_type,
+        device_label,
+
+        ---------- numbers
+        temperature_celsius,
+        relative_humidity_percent,
+        pressure_hpa,
+        carbon_monoxide_ppm,
+        lpg_ppm,
+        smoke_ppm,
+        illuminance_lux,
+        dew_point_celsius,
+        heat_index_celsius,
+        latitude,
+        longitude,
+        altitude_m,
+
+        ---------- booleans
+        light_detected,
+        motion_detected,
+
+        ---------- timestamps
+        event_time,
+        received_at,
+        received_hour
+    from events
+
+)
+
+select * from final

@@ -1,0 +1,29 @@
+with
+
+source as (
+
+    select * from {{ source('warehouse', 'ledger') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        source,
+
+        ---------- numbers
+        accepted,
+        silver,
+        quarantined,
+        duplicates,
+        erased,
+
+        ---------- timestamps
+        received_hour,
+        refined_at
+    from source
+
+)
+
+select * from renamed

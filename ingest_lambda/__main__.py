@@ -1,0 +1,57 @@
+"""Runs the edge as a server process: `python -m ingest_lambda`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+
+from ingest_lambda.app import create_app
+from ingest_lambda.edge import open_edge
+from ingest_lambda.logs import configure_logs
+from ingest_lambda.probe import UnsafeStore
+from telemetry_platform.settings import get_settings
+
+_log = logging.getLogger("ingest_lambda")
+_DRAIN_SECONDS = 30
+_KEEP_ALIVE_SECONDS = 75
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM; then answer what is under way, commit, and stop.
+
+    Returns:
+        Exit status: 0 after a stop, 1 when the edge must not or cannot serve.
+    """
+    settings = get_settings()
+    configure_logs(settings.log_level)
+    try:
+        edge = open_edge(settings)
+    except (UnsafeStore, OSError, ValueError) as error:
+        _log.error("refusing to serve", extra={"reason": str(error)})
+        return 1
+    config = uvicorn.Config(
+        create_app(edge),
+        host=settings.edge_host,
+        port=settings.edge_port,
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        # The client's address decides who may come without a key: no header may change it.
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        backlog=2048,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    edge.close()
+    _log.info("stopped")
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The ASGI application: routes, documentation, health, and the boundary where errors end."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ingest_lambda.edge import Edge
+from ingest_lambda.idempotency import Replays
+from ingest_lambda.openapi import openapi_document
+from ingest_lambda.problems import Problem
+from ingest_lambda.routes import DOORS, EventRoute
+
+_log = logging.getLogger(__name__)
+_DOCS_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Telemetry edge</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css"></head>
+<body><div id="page"></div><script src="docs/assets/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#page", deepLinking: true})</script>
+</body></html>
+"""
+
+
+def create_app(edge: Edge) -> Starlette:
+    """Return the application that serves `edge`, which the caller opened and closes."""
+    replays = Replays()
+    document = orjson.dumps(openapi_document(edge.registry, version("telemetry-lakehouse")))
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        reasons = edge.unready()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return _json({"ready": not reasons, "reasons": reasons}, status)
+
+    async def metrics(_: Request) -> Response:
+        return Response(edge.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(_DOCS_PAGE)
+
+    return Starlette(
+        routes=[
+            *(Route(d.name, EventRoute(d, edge, replays).post, methods=["POST"]) for d in DOORS),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/openapi.json", openapi),
+            Route("/docs", docs),
+            Mount("/docs/assets", StaticFiles(directory=_documentation_assets())),
+        ],
+        exception_handlers={
+            Problem: _problem,
+            HTTPException: _http_problem,
+            ClientDisconnect: _gone,
+            Exception: _unexpected,
+        },
+    )
+
+
+def _documentation_assets() -> Path:
+    """Return the folder of Swagger UI's files, so that /docs needs no other host."""
+    spec = find_spec("fastapi_offline")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("fastapi-offline is not installed")
+    return Path(spec.submodule_search_locations[0]) / "static"
+
+
+def _json(content: object, status: HTTPStatus) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    problem = error if isinstance(error, Problem) else _INTERNAL
+    return Response(orjson.dumps(problem.document()), problem.status, problem.headers())
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
+    answer = await _problem(request, Problem(status, "http", status.description or status.phrase))
+    if isinstance(error, HTTPException) and error.headers:
+        answer.headers.update(error.headers)
+    return answer
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Nobody reads this answer; it only ends the request without a stack trace."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _log.error("unexpected", exc_info=error)
+    return await _problem(request, _INTERNAL)
+
+
+_INTERNAL = Problem(
+    HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "unexpected; nothing of this post is promised"
+)

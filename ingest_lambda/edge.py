@@ -1,0 +1,173 @@
+"""The edge itself: from decoded events to durable rows and an answer. No HTTP here.
+
+Every door (HTTP, Lambda, the inbox) calls `receive` or `land`, so all of them promise the same:
+what is answered is in the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from ingest_lambda.admission import (
+    Receipt,
+    Verdicts,
+    event_rows,
+    judge,
+    read_all,
+    rejected_rows,
+)
+from ingest_lambda.answers import Answer, answer
+from ingest_lambda.appender import Appender, NotDurable
+from ingest_lambda.keys import KeyStore
+from ingest_lambda.landing import Committer, QueueFull
+from ingest_lambda.metrics import Metrics
+from ingest_lambda.probe import probe_store
+from ingest_lambda.problems import not_durable
+from ingest_lambda.recent import RecentIds
+from ingest_lambda.warm import load_recent
+from telemetry_contracts.reader import EventReader, Reading, Refusal, compile_reader
+from telemetry_contracts.registry import Registry, load_registry
+from telemetry_contracts.sealing import SealBox
+from telemetry_contracts.tokens import KeyRing
+from telemetry_platform.clock import utc_now
+from telemetry_platform.ids import new_receipt_id
+from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
+
+if TYPE_CHECKING:
+    from ingest_lambda.bodies import Element
+    from telemetry_platform.layout import Table
+    from telemetry_platform.settings import Settings
+
+_log = logging.getLogger(__name__)
+# Above this many events reading takes long enough to be felt by other connections.
+_READ_IN_THREAD = 500
+
+
+class Edge:
+    """Everything one edge process holds open. Build it with `open_edge`, end it with `close`."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.metrics = Metrics()
+        self.keyring = KeyRing.from_file(settings.secrets_dir / "token_keys.json")
+        self.keys = KeyStore(settings.secrets_dir / "api_keys.json")
+        self.recent = RecentIds(settings.recent_ids)
+        self._box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
+        self._readers = {
+            source: compile_reader(registry[source], self.keyring) for source in registry
+        }
+        self.events = self._committer(LANDING_EVENTS)
+        self.rejected = self._committer(LANDING_REJECTED)
+        self.files = self._committer(LANDING_FILES)
+
+    def _committer(self, table: Table) -> Committer:
+        committer = Committer(
+            Appender(self.settings, table),
+            self.settings.commit_window_ms / 1000,
+            self.metrics.on_commit(table.path),
+        )
+        self.metrics.watch_queue(table.path, lambda: committer.queued_rows)
+        return committer
+
+    def reader(self, source: str) -> EventReader | None:
+        """Return the reader of a source, None when no contract describes it."""
+        return self._readers.get(source)
+
+    def receipt(self, source: str) -> Receipt:
+        """Return a new receipt for events of `source` that arrive now."""
+        return Receipt(
+            new_receipt_id(),
+            source,
+            utc_now(),
+            self.registry[source].version,
+            self.keyring.current_version,
+        )
+
+    async def receive(self, source: str, elements: list[Element]) -> Answer:
+        """Judge the events of one post, make the outcome durable, and only then answer.
+
+        Raises:
+            Problem: 503 when it could not be made durable; nothing was acknowledged.
+        """
+        receipt = self.receipt(source)
+        reader = self._readers[source]
+        if len(elements) > _READ_IN_THREAD:
+            readings = await asyncio.to_thread(read_all, elements, reader)
+        else:
+            readings = read_all(elements, reader)
+        try:
+            verdicts, commits = self._submit(elements, readings, receipt)
+            for commit in commits:
+                # A client that goes away must not cancel the commit that others wait for.
+                await asyncio.shield(asyncio.wrap_future(commit))
+        except QueueFull:
+            raise not_durable("too many events wait to be stored") from None
+        except NotDurable:
+            raise not_durable("storage does not take events now", retry_after=5) from None
+        result = answer(receipt, verdicts)
+        self._account(receipt, result)
+        return result
+
+    def _submit(
+        self, elements: list[Element], readings: list[Reading | Refusal], receipt: Receipt
+    ) -> tuple[Verdicts, set[Future[int]]]:
+        """Judge and queue a post; return the commits that must be over before the answer."""
+        with self.recent.lock:
+            verdicts = judge(elements, readings, receipt.source, self.recent)
+            commits = set(verdicts.waits)
+            if verdicts.accepted:
+                done = self.events.submit(event_rows(verdicts, receipt))
+                self.recent.claim(verdicts.keys, done)
+                commits.add(done)
+        if verdicts.refused:
+            commits.add(self.rejected.submit(rejected_rows(verdicts, receipt, self._box)))
+        return verdicts, commits
+
+    def _account(self, receipt: Receipt, result: Answer) -> None:
+        self.metrics.answered(receipt.source, result)
+        _log.info(
+            "received",
+            extra={
+                "receipt_id": receipt.id,
+                "source": receipt.source,
+                "accepted": result.accepted,
+                "duplicate": result.duplicate,
+                "rejected": result.rejected,
+            },
+        )
+
+    def unready(self) -> list[str]:
+        """Return what keeps the edge from accepting events now; empty when ready."""
+        reasons = []
+        if self.keys.empty:
+            reasons.append(self.keys.problem or "there is no valid API key")
+        reasons += [
+            f"{committer.name} takes no commits"
+            for committer in (self.events, self.rejected)
+            if committer.failing
+        ]
+        return reasons
+
+    def close(self) -> None:
+        """Commit what is queued and stop."""
+        for committer in (self.events, self.rejected, self.files):
+            committer.close()
+
+
+def open_edge(settings: Settings) -> Edge:
+    """Prove the store safe, open keys, contracts and tables, and recall recent events.
+
+    Raises:
+        UnsafeStore: The object store must not be used.
+        OSError: A key file is missing.
+    """
+    if settings.root.startswith("s3://"):
+        probe_store(settings)
+    edge = Edge(settings, load_registry())
+    loaded = load_recent(settings, edge.recent, settings.recent_ids)
+    _log.info("ready", extra={"recent_events": loaded, "root": settings.root})
+    return edge

@@ -1,0 +1,185 @@
+"""Group commit: many posts, one Delta commit, and nobody is answered before it.
+
+A committer serves one table in one process. While a commit is under way everything that arrives
+gathers in the next group, so the group grows with the load and an idle edge commits at once. How
+one frame becomes durable exactly once is `appender`'s matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ingest_lambda.appender import NotDurable
+from telemetry_platform.delta import cast_strict
+
+if TYPE_CHECKING:
+    from ingest_lambda.appender import Appender
+
+MAX_QUEUED_ROWS = 250_000
+MAX_QUEUED_BYTES = 128 * 1024 * 1024
+_ROW_OVERHEAD_BYTES = 150
+
+
+class QueueFull(RuntimeError):
+    """More waits to be committed than the committer may hold; nothing was taken."""
+
+
+@dataclass
+class Rows:
+    """Rows of one post as columns of plain values; times are microseconds since 1970 UTC."""
+
+    columns: dict[str, list]
+    payload_bytes: int
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values()), ()))
+
+    @property
+    def size(self) -> int:
+        """Approximate bytes in memory."""
+        return self.payload_bytes + _ROW_OVERHEAD_BYTES * self.count
+
+
+@dataclass
+class FrameRows:
+    """Rows that are a frame already, as the inbox has them."""
+
+    frame: pl.DataFrame
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.frame.height
+
+    @property
+    def size(self) -> int:
+        """Approximate bytes in memory."""
+        return int(self.frame.estimated_size())
+
+
+@dataclass
+class _Group:
+    """What becomes one commit."""
+
+    parts: list[Rows | FrameRows] = field(default_factory=list)
+    rows: int = 0
+
+
+class Committer:
+    """Gathers rows into groups and commits one group at a time. Thread-safe.
+
+    Attributes:
+        name: Path of the table.
+        failing: Whether the last commit failed for good.
+    """
+
+    def __init__(
+        self,
+        appender: Appender,
+        window_seconds: float = 0.0,
+        on_commit: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """Serve `appender`'s table.
+
+        Args:
+            appender: Writes one frame durably.
+            window_seconds: How long a group waits for company before it is committed.
+            on_commit: Told the rows and seconds of each commit.
+        """
+        self.name = appender.name
+        self.failing = False
+        self._appender = appender
+        self._window = window_seconds
+        self._on_commit = on_commit
+        self._lock = Lock()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"commit-{appender.name}")
+        self._open: tuple[_Group, Future[int]] | None = None
+        self._queued_rows = 0
+        self._queued_bytes = 0
+
+    def submit(self, rows: Rows | FrameRows) -> Future[int]:
+        """Queue rows for the next commit.
+
+        Returns:
+            A future of the table version that holds the rows. It is shared by all that travel in
+            the same commit, so it must not be cancelled. It fails with `NotDurable`.
+
+        Raises:
+            QueueFull: Too much waits already.
+        """
+        count, size = rows.count, rows.size
+        with self._lock:
+            if self._queued_rows and (
+                self._queued_rows + count > MAX_QUEUED_ROWS
+                or self._queued_bytes + size > MAX_QUEUED_BYTES
+            ):
+                raise QueueFull
+            if self._open is None:
+                group = _Group()
+                self._open = (group, self._worker.submit(self._commit, group))
+            group, done = self._open
+            group.parts.append(rows)
+            group.rows += count
+            self._queued_rows += count
+            self._queued_bytes += size
+        done.add_done_callback(lambda _: self._forget(count, size))
+        return done
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows not yet durable."""
+        return self._queued_rows
+
+    def close(self) -> None:
+        """Commit what is queued, then stop."""
+        self._worker.shutdown(wait=True)
+
+    def _commit(self, group: _Group) -> int:
+        if self._window:
+            time.sleep(self._window)
+        with self._lock:
+            self._open = None
+        started = time.perf_counter()
+        try:
+            version = self._appender.append(_frame(group.parts, self._appender.schema))
+        except NotDurable:
+            self.failing = True
+            raise
+        self.failing = False
+        if self._on_commit is not None:
+            self._on_commit(group.rows, time.perf_counter() - started)
+        return version
+
+    def _forget(self, count: int, size: int) -> None:
+        with self._lock:
+            self._queued_rows -= count
+            self._queued_bytes -= size
+
+
+def _frame(parts: list[Rows | FrameRows], schema: pl.Schema) -> pl.DataFrame:
+    """Put the parts of a group into one frame of exactly `schema`."""
+    frames = [part.frame for part in parts if isinstance(part, FrameRows)]
+    plain = [part.columns for part in parts if isinstance(part, Rows)]
+    if plain:
+        frames.append(_frame_of_columns(plain, schema))
+    if len(frames) == 1:
+        return cast_strict(frames[0], schema)
+    return pl.concat([cast_strict(frame, schema) for frame in frames])
+
+
+def _frame_of_columns(parts: list[dict[str, list]], schema: pl.Schema) -> pl.DataFrame:
+    series = []
+    for name, dtype in schema.items():
+        values = [value for part in parts for value in part[name]]
+        plain = pl.Int64() if dtype.is_temporal() else dtype
+        series.append(pl.Series(name, values, dtype=plain, strict=True))
+    return cast_strict(pl.DataFrame(series), schema)

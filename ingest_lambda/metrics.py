@@ -1,0 +1,96 @@
+"""What the edge counts, in Prometheus' terms. Labels never hold a value of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ingest_lambda.answers import ACCEPTED, DUPLICATE, REJECTED, Answer
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20)
+_SIZES = (1, 10, 100, 1_000, 5_000, 10_000, 50_000, 100_000)
+
+
+class Metrics:
+    """The counters and histograms of one edge."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._posts = Counter(
+            "edge_posts", "Posts answered.", ("route", "status"), registry=self.registry
+        )
+        self._events = Counter(
+            "edge_events", "Events answered.", ("source", "outcome"), registry=self.registry
+        )
+        self._acks = Histogram(
+            "edge_ack_seconds",
+            "From the request's headers to its answer.",
+            ("route",),
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self._commit_seconds = Histogram(
+            "edge_commit_seconds",
+            "Time of one Delta commit, retries included.",
+            ("table",),
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self._commit_rows = Histogram(
+            "edge_commit_rows",
+            "Rows in one Delta commit.",
+            ("table",),
+            buckets=_SIZES,
+            registry=self.registry,
+        )
+        self._queued = Gauge(
+            "edge_queued_rows", "Rows not yet durable.", ("table",), registry=self.registry
+        )
+        self._auth_failures = Counter(
+            "edge_auth_failures", "Requests refused for their key.", registry=self.registry
+        )
+        self._files = Counter(
+            "edge_files", "Files of the inbox by outcome.", ("outcome",), registry=self.registry
+        )
+
+    def posted(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered post."""
+        self._posts.labels(route, status).inc()
+        self._acks.labels(route).observe(seconds)
+
+    def answered(self, source: str, answer: Answer) -> None:
+        """Count the outcomes of one post or file."""
+        outcomes = (ACCEPTED, answer.accepted), (DUPLICATE, answer.duplicate), (
+            REJECTED,
+            answer.rejected,
+        )
+        for outcome, count in outcomes:
+            if count:
+                self._events.labels(source, outcome).inc(count)
+
+    def on_commit(self, table: str) -> Callable[[int, float], None]:
+        """Return the observer of one table's commits."""
+        rows, seconds = self._commit_rows.labels(table), self._commit_seconds.labels(table)
+
+        def observe(count: int, elapsed: float) -> None:
+            rows.observe(count)
+            seconds.observe(elapsed)
+
+        return observe
+
+    def watch_queue(self, table: str, queued: Callable[[], int]) -> None:
+        """Read the gauge of queued rows from `queued` whenever it is scraped."""
+        self._queued.labels(table).set_function(queued)
+
+    def auth_failed(self) -> None:
+        """Count a request refused for its key."""
+        self._auth_failures.inc()
+
+    def filed(self, outcome: str) -> None:
+        """Count a file of the inbox."""
+        self._files.labels(outcome).inc()
+
+    def exposition(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        return generate_latest(self.registry)

@@ -1,0 +1,95 @@
+"""What can be wrong with a request as a whole, as RFC 9457 problem details.
+
+An event that is wrong inside a good request is not a problem: it is an outcome (`answers`).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """A request that gets no receipt.
+
+    Attributes:
+        status: HTTP status.
+        kind: Last part of the problem's `type` URI.
+        detail: What is wrong and what would help. Never quotes the request.
+        retry_after: Seconds after which the same request may succeed, when it may.
+    """
+
+    def __init__(
+        self, status: HTTPStatus, kind: str, detail: str, retry_after: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.retry_after = retry_after
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem details object (RFC 9457, section 3)."""
+        return {
+            "type": f"urn:telemetry:problem:{self.kind}",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+        }
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to the answer."""
+        headers = {"content-type": CONTENT_TYPE}
+        if self.retry_after is not None:
+            headers["retry-after"] = str(self.retry_after)
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = 'Bearer realm="telemetry"'
+        return headers
+
+
+def unreadable(detail: str) -> Problem:
+    """400: the body is not JSON, or not what its headers say."""
+    return Problem(HTTPStatus.BAD_REQUEST, "unreadable-body", detail)
+
+
+def too_large(detail: str) -> Problem:
+    """413: more bytes or events than one post may bring."""
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", detail)
+
+
+def unsupported(detail: str) -> Problem:
+    """415: a media type or content coding that the edge does not read."""
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported", detail)
+
+
+def unknown_source(sources: tuple[str, ...]) -> Problem:
+    """400: no contract describes the source."""
+    known = ", ".join(sources)
+    return Problem(HTTPStatus.BAD_REQUEST, "unknown-source", f"source must be one of {known}")
+
+
+def no_key() -> Problem:
+    """401: no key, or one that is not valid."""
+    detail = "send a valid API key as x-api-key or Authorization: Bearer"
+    return Problem(HTTPStatus.UNAUTHORIZED, "key", detail)
+
+
+def not_in_scope(source: str) -> Problem:
+    """403: a valid key that is not for this source."""
+    return Problem(HTTPStatus.FORBIDDEN, "scope", f"this key may not send {source} events")
+
+
+def key_reused() -> Problem:
+    """409: an Idempotency-Key that came before with another body.
+
+    The IETF draft suggests 422, which on this edge means that every event was judged and refused.
+    """
+    detail = "this Idempotency-Key was used with another body"
+    return Problem(HTTPStatus.CONFLICT, "idempotency-key", detail)
+
+
+def not_durable(detail: str, retry_after: int = 1) -> Problem:
+    """503: the events could not be made durable now; nothing was acknowledged."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-durable", detail, retry_after)

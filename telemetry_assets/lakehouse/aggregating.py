@@ -1,0 +1,106 @@
+"""From silver to gold: mergeable partial aggregates and device profiles."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from telemetry_assets.lakehouse.tables import DEVICE_PROFILES, METRIC_PARTIALS
+from telemetry_contracts.contract import Contract
+from telemetry_contracts.frames import silver_schema
+
+_KEY = ("source", "received_hour", "device_id", "source_file", "event_minute")
+
+
+def metric_partials(silver: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Aggregate each metric by device, file and event minute.
+
+    A partial (n, mean, M2, …) of one arrival hour can be merged with those of others exactly, by
+    Chan, Golub and LeVeque (1983), The American Statistician 37, 242-247; so late events only add
+    partials.
+
+    Args:
+        silver: Rows of `silver/<source>` of one arrival hour.
+        contract: The source's contract; fields marked as metric are aggregated.
+
+    Returns:
+        Columns of `tables.METRIC_PARTIALS`; `source_file` is empty for events from no file. Rows
+        whose metric is null count nowhere.
+    """
+    if silver.is_empty() or not contract.metrics:
+        return METRIC_PARTIALS.schema.to_frame()
+    keyed = silver.lazy().with_columns(
+        pl.col("event_time").dt.truncate("1m").alias("event_minute"),
+        pl.col("source_file").fill_null(""),
+    ).sort("event_time", "event_id")
+    grouped = [_partials_of(keyed, column.name) for column in contract.metrics]
+    return pl.concat(pl.collect_all(grouped)).sort("metric", *_KEY)
+
+
+def _partials_of(keyed: pl.LazyFrame, metric: str) -> pl.LazyFrame:
+    value = pl.col(metric)
+    return (
+        keyed.filter(value.is_not_null())
+        .group_by(_KEY, maintain_order=True)
+        .agg(
+            pl.lit(metric).first().alias("metric"),
+            pl.len().cast(pl.Int64).alias("n"),
+            value.mean().alias("mean"),
+            ((value - value.mean()) ** 2).sum().alias("m2"),
+            value.sum().alias("total"),
+            value.min().alias("minimum"),
+            value.max().alias("maximum"),
+            value.first().alias("first_value"),
+            pl.col("event_time").first().alias("first_at"),
+            value.last().alias("last_value"),
+            pl.col("event_time").last().alias("last_at"),
+        )
+        .select(list(METRIC_PARTIALS.schema))
+    )
+
+
+def device_profiles(silver: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Find the spans of event time in which what a device says of itself did not change.
+
+    Args:
+        silver: Rows of `silver/<source>` of one arrival hour.
+        contract: The source's contract; fields marked as device attributes are compared.
+
+    Returns:
+        Columns of `tables.DEVICE_PROFILES`, one row per device and span, `attributes` as JSON. An
+        attribute that an event leaves out is taken to be as in the event before it, or after it
+        for the first; a device without attributes has one span.
+    """
+    if silver.is_empty():
+        return DEVICE_PROFILES.schema.to_frame()
+    names = [column.name for column in contract.device_attributes]
+    attributes = pl.struct(names).struct.json_encode() if names else pl.lit("{}")
+    known = [pl.col(name).forward_fill().backward_fill().over("device_id") for name in names]
+    spans = (
+        silver.lazy()
+        .select("source", "received_hour", "device_id", "event_time", "event_id", *names)
+        .sort("device_id", "event_time", "event_id")
+        .with_columns(known)
+        .with_columns(attributes.alias("attributes"))
+        .with_columns(
+            (pl.col("attributes") != pl.col("attributes").shift())
+            .fill_null(value=True)
+            .cum_sum()
+            .over("device_id")
+            .alias("span")
+        )
+        .group_by("source", "received_hour", "device_id", "span", maintain_order=True)
+        .agg(
+            pl.col("event_time").first().alias("valid_from"),
+            pl.col("event_time").last().alias("valid_to"),
+            pl.col("attributes").first(),
+            pl.len().cast(pl.Int64).alias("n"),
+        )
+    )
+    return spans.select(list(DEVICE_PROFILES.schema)).collect()
+
+
+def required_columns(contract: Contract) -> list[str]:
+    """Return the silver columns that gold reads."""
+    names = {"source", "received_hour", "device_id", "source_file", "event_time", "event_id"}
+    names |= {column.name for column in (*contract.metrics, *contract.device_attributes)}
+    return [name for name in silver_schema(contract) if name in names]

@@ -1,0 +1,126 @@
+"""The Delta tables of bronze, silver and gold."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from telemetry_contracts.contract import Contract
+from telemetry_contracts.frames import UTC_TIME, bronze_schema, silver_schema
+from telemetry_platform.layout import RECEIVED_HOUR, SOURCE, Table
+
+_BY_HOUR = (RECEIVED_HOUR,)
+
+
+def bronze_table(contract: Contract) -> Table:
+    """Return `bronze/<source>`: landed events as typed columns."""
+    return Table(
+        f"bronze/{contract.source}",
+        dict(bronze_schema(contract)),
+        partition_by=_BY_HOUR,
+        statistics=("event_time", "received_at"),
+    )
+
+
+def silver_table(contract: Contract) -> Table:
+    """Return `silver/<source>`: unique, valid, enriched events."""
+    return Table(
+        f"silver/{contract.source}",
+        dict(silver_schema(contract)),
+        partition_by=_BY_HOUR,
+        statistics=("event_time", "received_at"),
+    )
+
+
+QUARANTINE = Table(
+    "silver/quarantine",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "event_id": pl.String,
+        "device_id": pl.String,
+        "event_time": UTC_TIME,
+        "received_at": UTC_TIME,
+        "receipt_id": pl.String,
+        "contract_version": pl.String,
+        "rules": pl.List(pl.String),
+        "reasons": pl.String,
+        "payload": pl.String,
+    },
+)
+"""One row per event that a rule refused; `reasons` is a JSON list, `payload` what was refused."""
+
+DUPLICATES = Table(
+    "silver/duplicates",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "event_id": pl.String,
+        "receipt_id": pl.String,
+        "received_at": UTC_TIME,
+        "first_receipt_id": pl.String,
+        "first_received_at": UTC_TIME,
+    },
+)
+"""One row per landed event whose id had landed before, and the event it lost to."""
+
+METRIC_PARTIALS = Table(
+    "gold/metric_partials",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "device_id": pl.String,
+        "source_file": pl.String,
+        "metric": pl.String,
+        "event_minute": UTC_TIME,
+        "n": pl.Int64,
+        "mean": pl.Float64,
+        "m2": pl.Float64,
+        "total": pl.Float64,
+        "minimum": pl.Float64,
+        "maximum": pl.Float64,
+        "first_value": pl.Float64,
+        "first_at": UTC_TIME,
+        "last_value": pl.Float64,
+        "last_at": UTC_TIME,
+    },
+)
+
+DEVICE_PROFILES = Table(
+    "gold/device_profiles",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "device_id": pl.String,
+        "valid_from": UTC_TIME,
+        "valid_to": UTC_TIME,
+        "attributes": pl.String,
+        "n": pl.Int64,
+    },
+)
+
+LEDGER = Table(
+    "gold/ledger",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "accepted": pl.Int64,
+        "silver": pl.Int64,
+        "quarantined": pl.Int64,
+        "duplicates": pl.Int64,
+        "erased": pl.Int64,
+        "refined_at": UTC_TIME,
+    },
+)
+
+RULE_OUTCOMES = Table(
+    "gold/rule_outcomes",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "dimension": pl.String,
+        "rule": pl.String,
+        "field": pl.String,
+        "checked": pl.Int64,
+        "failed": pl.Int64,
+    },
+)

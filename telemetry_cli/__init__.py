@@ -1,0 +1,1 @@
+"""The `telemetry` command and the embedded servers it starts."""

@@ -1,0 +1,58 @@
+"""`telemetry contracts`: whether the device contracts hold and stay readable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telemetry_cli.errors import CommandError
+from telemetry_cli.output import JsonOption, print_json, print_table
+
+app = typer.Typer(help="Check the contracts that say what a device may send.", no_args_is_help=True)
+
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--directory",
+        help="Directory of contract files; without it, the built-in ones.",
+        exists=True,
+    ),
+]
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `check` a sub-command although it is the only one."""
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands to the `telemetry` program."""
+    program.add_typer(app, name="contracts")
+
+
+@app.command("check")
+def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> None:
+    """Load every contract and compare it with its last released version.
+
+    Exit code 1 when a contract is wrong, or would break those who read its data.
+    """
+    # Imported here because it reads YAML schemas, which no other command needs.
+    from telemetry_contracts.compatibility import check as find_problems  # noqa: PLC0415
+
+    from telemetry_contracts.registry import load_registry  # noqa: PLC0415
+
+    loaded = load_registry(directory)
+    problems = find_problems(loaded)
+    if as_json:
+        print_json({"sources": list(loaded.sources), "problems": problems})
+    else:
+        rows = [(s, loaded[s].version, str(len(loaded[s].fields))) for s in loaded.sources]
+        print_table("Contracts", ("Source", "Version", "Fields"), rows)
+    if problems and not as_json:
+        raise CommandError(
+            "\n".join(problems), "Mend the contract, or release a new major version."
+        )
+    if problems:
+        raise typer.Exit(1)

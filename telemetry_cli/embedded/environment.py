@@ -1,0 +1,107 @@
+"""Settings as environment variables: the only way a child process is told anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from telemetry_platform.postgres import dbt_environment
+
+if TYPE_CHECKING:
+    from telemetry_platform.settings import Settings
+
+# What a process needs from the machine. Everything else stays out: an AWS_PROFILE, a PGSSLMODE or
+# an HTTP proxy of the caller's shell must not reach servers on loopback.
+_INHERITED = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+_UNPREFIXED = {
+    "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+    "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "secrets_path": "TELEMETRY_SECRETS_DIR",
+}
+DAGSTER_DATABASE_VARIABLE = "TELEMETRY_DAGSTER_PG_DATABASE"
+CODE_SERVER_HOST_VARIABLE = "TELEMETRY_CODE_SERVER_HOST"
+MAX_RUNS_VARIABLE = "TELEMETRY_MAX_CONCURRENT_RUNS"
+_MAX_CONCURRENT_RUNS = 2
+
+# Shown by `telemetry env`, in this order.
+_EXPORTED = (
+    "TELEMETRY_HOME",
+    "TELEMETRY_POSTGRES_DSN",
+    "TELEMETRY_S3_ENDPOINT",
+    "TELEMETRY_S3_BUCKET",
+    "TELEMETRY_S3_REGION",
+    "TELEMETRY_INGEST_URL",
+    "TELEMETRY_DAGSTER_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
+
+
+def machine_environment() -> dict[str, str]:
+    """Return the variables that every child process inherits from this one."""
+    found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {"PATH": os.defpath, **found, "TZ": "UTC"}
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Return `settings` as the variables it would be read from, secrets in plain text."""
+    rendered: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is not None:
+            rendered[_UNPREFIXED.get(name, f"TELEMETRY_{name.upper()}")] = _text(value)
+    return rendered
+
+
+def process_environment(settings: Settings) -> dict[str, str]:
+    """Return the whole environment of a child process of ours (edge, Dagster, dbt)."""
+    home = settings.home
+    return {
+        **machine_environment(),
+        **settings_environment(settings),
+        **dbt_environment(settings),
+        DAGSTER_DATABASE_VARIABLE: "dagster",
+        CODE_SERVER_HOST_VARIABLE: "127.0.0.1",
+        MAX_RUNS_VARIABLE: str(_MAX_CONCURRENT_RUNS),
+        "AWS_REGION": settings.s3_region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DAGSTER_HOME": str(home / "dagster"),
+        "DBT_TARGET_PATH": str(home / "dbt" / "target"),
+        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+        # One arena per core is glibc's way to trade memory for threads we do not have.
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def exported(settings: Settings) -> dict[str, str]:
+    """Return what `telemetry env` prints: how other programs reach this stack."""
+    everything = settings_environment(settings)
+    return {name: everything[name] for name in _EXPORTED if name in everything}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Path):
+        return str(value)
+    return str(value)

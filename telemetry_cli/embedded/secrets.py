@@ -1,0 +1,87 @@
+"""The secrets of an embedded stack: made at the first start, mode 0600, kept over restarts."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest_lambda.keys import create_key
+from telemetry_cli.embedded.state import write_private
+from telemetry_cli.errors import CommandError
+from telemetry_contracts.sealing import SealBox
+from telemetry_contracts.tokens import KeyRing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ACCESS_KEY_BYTES = 10
+_SECRET_BYTES = 30
+DEVELOPMENT_FLEET = "development"
+DEVELOPMENT_KEY_FILE = "dev_api_key"
+
+
+@dataclass(frozen=True)
+class StackSecrets:
+    """Credentials of the embedded servers. The values are random text of URL-safe characters."""
+
+    s3_access_key: str
+    s3_secret_key: str
+    postgres_password: str
+    postgres_superuser_password: str
+
+
+def ensure_secrets(directory: Path) -> StackSecrets:
+    """Make what is missing in `directory` and return the servers' credentials.
+
+    Files: `servers.json` (see StackSecrets), `token_keys.json`, `seal_keys.json`, `api_keys.json`,
+    and `dev_api_key` with the development key in plain text, for this machine only.
+
+    Raises:
+        CommandError: A file is there but cannot be used.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    if not (directory / "token_keys.json").exists():
+        KeyRing.generate().save(directory / "token_keys.json")
+    if not (directory / "seal_keys.json").exists():
+        SealBox.generate().save(directory / "seal_keys.json")
+    development_key = directory / DEVELOPMENT_KEY_FILE
+    if not development_key.exists():
+        _, plain = create_key(directory / "api_keys.json", DEVELOPMENT_FLEET, ["*"])
+        write_private(development_key, plain + "\n")
+    return _server_secrets(directory / "servers.json")
+
+
+def read_secrets(directory: Path) -> StackSecrets:
+    """Return the credentials that `ensure_secrets` made.
+
+    Raises:
+        CommandError: There are none, or the file cannot be used.
+    """
+    path = directory / "servers.json"
+    try:
+        return StackSecrets(**json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise CommandError(
+            f"No stack was ever started with secrets in {directory}.",
+            "Run `telemetry up` first, or set TELEMETRY_HOME to the home of your stack.",
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CommandError(
+            f"The credentials file {path} cannot be used ({type(error).__name__}).",
+            "Restore it from a copy; without it the data of this home cannot be opened.",
+        ) from error
+
+
+def _server_secrets(path: Path) -> StackSecrets:
+    if not path.exists():
+        made = {
+            "s3_access_key": "TL" + secrets.token_hex(_ACCESS_KEY_BYTES).upper(),
+            "s3_secret_key": secrets.token_urlsafe(_SECRET_BYTES),
+            "postgres_password": secrets.token_urlsafe(_SECRET_BYTES),
+            "postgres_superuser_password": secrets.token_urlsafe(_SECRET_BYTES),
+        }
+        write_private(path, json.dumps(made, indent=2))
+    return read_secrets(path.parent)

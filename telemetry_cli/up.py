@@ -1,0 +1,122 @@
+"""`telemetry up`: run the whole stack on this machine until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
+from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_cli.errors import CommandError
+from telemetry_cli.output import JsonOption, people, print_json, print_table
+from telemetry_platform.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from telemetry_platform.settings import Settings
+
+_WATCH_SECONDS = 1.0
+_REVIVALS_LIMIT = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the `telemetry` program."""
+    app.command("up")(up)
+
+
+def up(as_json: JsonOption = False) -> None:
+    """Start the whole stack on this machine and serve until Ctrl-C.
+
+    Starts an S3 server, Postgres, the edge that accepts events, and Dagster, all on 127.0.0.1.
+    State and secrets live under TELEMETRY_HOME (default ./.telemetry) and survive a restart. When
+    a preferred port is taken a free one is used; the table shows the real addresses.
+    """
+    console = None if as_json else people()
+    with ending_on_signals() as ended, EmbeddedStack(get_settings(), console) as stack:
+        seconds = stack.start(ended)
+        if ended.is_set():
+            return
+        if as_json:
+            print_json({"pid": os.getpid(), "seconds": seconds, **addresses(stack.settings)})
+        else:
+            show_addresses(stack.settings, seconds)
+        serve(stack, ended)
+        if console:
+            console.print("Stopping …")
+
+
+def serve(stack: EmbeddedStack, ended: threading.Event) -> None:
+    """Keep a started stack alive until `ended` is set; servers that died are started again.
+
+    Raises:
+        CommandError: A server cannot be started again.
+    """
+    console = people()
+    revivals = 0
+    while not ended.wait(_WATCH_SECONDS):
+        names = stack.revive()
+        revivals += len(names)
+        for name in names:
+            console.print(f"[yellow]{name} ended by itself and was started again[/]")
+        if revivals > _REVIVALS_LIMIT:
+            raise CommandError(
+                f"Servers ended {revivals} times, the last was {names[-1]}.",
+                f"See the logs in {stack.settings.home / 'logs'}.",
+            )
+
+
+@contextmanager
+def ending_on_signals() -> Generator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event, so that what runs can be ended in order."""
+    ended = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in numbers}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show_addresses(settings: Settings, seconds: float) -> None:
+    """Print what a person connects to."""
+    labels = {
+        "ingest": "Post events to",
+        "edge_docs": "API documentation",
+        "dagster": "Dagster UI",
+        "s3": "S3",
+        "postgres": "Postgres",
+        "inbox": "CSV inbox",
+        "quarantine": "Quarantined files",
+        "dev_api_key_file": "API key (file)",
+        "logs": "Logs",
+    }
+    found = addresses(settings)
+    print_table(
+        f"The stack is up ({seconds:.1f} s). Ctrl-C stops it.",
+        ("What", "Where"),
+        [(label, found[name]) for name, label in labels.items()],
+    )
+    people().print('Settings for other programs:  eval "$(telemetry env)"')
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """Return what a person connects to, by name. Holds no secret."""
+    database = settings.postgres_dsn.get_secret_value() if settings.postgres_dsn else ""
+    return {
+        "ingest": f"{settings.ingest_url}/v1/events",
+        "edge_docs": f"{settings.ingest_url}/docs",
+        "dagster": settings.dagster_url,
+        "s3": f"{settings.s3_endpoint}  bucket {settings.s3_bucket}",
+        "postgres": f"postgresql://{database.rpartition('@')[2]}",
+        "inbox": str(settings.inbox_dir),
+        "quarantine": str(settings.quarantine_dir),
+        "dev_api_key_file": str(settings.secrets_dir / DEVELOPMENT_KEY_FILE),
+        "logs": str(settings.home / "logs"),
+    }

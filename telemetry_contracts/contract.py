@@ -1,0 +1,162 @@
+"""The contract of one source as plain immutable values.
+
+Belongs here: the vocabulary that every other module reads. Loading YAML (`odcs`) and acting on a
+contract (`reader`, `rules`, `frames`) do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+EVENT_TIME = "event_time"
+DEVICE_ID = "device_id"
+EVENT_ID = "event_id"
+IDENTITY_FIELDS = (EVENT_ID, DEVICE_ID, EVENT_TIME)
+
+SHAPE_KEY = "_shape"
+EXTRAS_KEY = "_extras"
+FILE_KEY = "_file"
+ROW_KEY = "_row"
+
+
+class ContractError(ValueError):
+    """A contract file says something that this system cannot act on."""
+
+
+class LogicalType(StrEnum):
+    """ODCS logical types that device fields use."""
+
+    STRING = "string"
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True)
+class FieldPath:
+    """Where one shape keeps a field.
+
+    Attributes:
+        shape: Name of the shape the path belongs to.
+        path: Keys from the top of the event to the value.
+        unit: Unit of the value there; None when it is already canonical.
+        unit_path: Where the event itself names the unit, for shapes that do.
+        when: (path, value) that must hold, for shapes that carry one measurement an event.
+        time_format: `iso8601`, `epoch_seconds`, `epoch_millis` or a strptime pattern.
+        prefix: Text put before the value, to keep borrowed identifiers apart.
+    """
+
+    shape: str
+    path: tuple[str, ...]
+    unit: str | None = None
+    unit_path: tuple[str, ...] | None = None
+    when: tuple[tuple[str, ...], str] | None = None
+    time_format: str = "iso8601"
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How silver computes a field that no device sends.
+
+    Attributes:
+        function: Name in `telemetry_assets.lakehouse.enrichment.FUNCTIONS`.
+        arguments: Keyword arguments of that function: field names or constants.
+    """
+
+    function: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One canonical column of a source."""
+
+    name: str
+    logical_type: LogicalType
+    description: str
+    required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    enum: tuple[str, ...] = ()
+    unit: str | None = None
+    restricted: bool = False
+    metric: bool = False
+    device_attribute: bool = False
+    paths: tuple[FieldPath, ...] = ()
+    derivation: Derivation | None = None
+    examples: tuple[Any, ...] = ()
+
+    @property
+    def sent(self) -> bool:
+        """Whether devices send it, as opposed to silver deriving it."""
+        return self.derivation is None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One vendor's way to write the events of a source.
+
+    An event has the shape when every path in `requires` is present. Shapes are tried in order.
+    """
+
+    name: str
+    requires: tuple[tuple[str, ...], ...]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the devices of one source may send, and how long it is kept."""
+
+    source: str
+    version: str
+    description: str
+    fields: tuple[Field, ...]
+    shapes: tuple[Shape, ...]
+    at_least_one: tuple[str, ...] = ()
+    dedup_window: timedelta = timedelta(days=7)
+    max_lateness: timedelta | None = None
+    max_future: timedelta = timedelta(minutes=10)
+    retention: timedelta | None = None
+    freshness: timedelta | None = None
+
+    @property
+    def identity(self) -> tuple[Field, ...]:
+        """Event id, device id and event time, in that order."""
+        return tuple(self.field(name) for name in IDENTITY_FIELDS)
+
+    @property
+    def columns(self) -> tuple[Field, ...]:
+        """Fields beside the identity, in contract order."""
+        return tuple(field for field in self.fields if field.name not in IDENTITY_FIELDS)
+
+    @property
+    def sent_columns(self) -> tuple[Field, ...]:
+        """Columns that devices send."""
+        return tuple(field for field in self.columns if field.sent)
+
+    @property
+    def metrics(self) -> tuple[Field, ...]:
+        """Numeric columns that gold aggregates by minute."""
+        return tuple(field for field in self.columns if field.metric)
+
+    @property
+    def device_attributes(self) -> tuple[Field, ...]:
+        """Columns that describe the device rather than the moment."""
+        return tuple(field for field in self.columns if field.device_attribute)
+
+    def field(self, name: str) -> Field:
+        """Return the field called `name`.
+
+        Raises:
+            ContractError: The contract has no such field.
+        """
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise ContractError(f"contract {self.source!r} has no field {name!r}")

@@ -1,0 +1,187 @@
+"""Reads one Open Data Contract Standard (ODCS v3) file into a `Contract`.
+
+What ODCS has no word for (paths, units, shapes) stands in `customProperties`; CONTRIBUTING.md
+lists them. https://bitol-io.github.io/open-data-contract-standard/
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from open_data_contract_standard.model import (
+    CustomProperty,
+    OpenDataContractStandard,
+    SchemaProperty,
+)
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from telemetry_contracts.contract import (
+    DEVICE_ID,
+    EVENT_ID,
+    EVENT_TIME,
+    IDENTITY_FIELDS,
+    Contract,
+    ContractError,
+    Derivation,
+    Field,
+    FieldPath,
+    LogicalType,
+    Shape,
+)
+from telemetry_contracts.units import conversion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CANONICAL_SHAPE = "canonical"
+_DURATION_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+def load_contract(path: Path) -> Contract:
+    """Read and check one contract file.
+
+    Raises:
+        ContractError: The file is not ODCS, or asks for something unknown; the message names the
+            file and the field.
+    """
+    try:
+        document = OpenDataContractStandard.from_file(str(path))
+        return _contract(document)
+    except (ValidationError, YAMLError, ContractError, KeyError, TypeError) as error:
+        raise ContractError(f"{path.name}: {error}") from error
+
+
+def _contract(document: OpenDataContractStandard) -> Contract:
+    if not document.schema_ or len(document.schema_) != 1:
+        raise ContractError("a contract describes exactly one schema object")
+    table = document.schema_[0]
+    source = table.name or ""
+    if not _NAME.match(source):
+        raise ContractError(f"schema name {source!r} is not a lower_snake_case source name")
+    properties = _custom(table.customProperties)
+    shapes = tuple(_shape(entry) for entry in properties.get("shapes", []))
+    fields = tuple(_field(prop, shapes) for prop in table.properties or [])
+    _require_identity(fields)
+    sla = {entry.property: entry for entry in document.slaProperties or []}
+    durations = {
+        name: _duration(f"{sla[name].value}{sla[name].unit or ''}") for name in sla if name
+    }
+    contract = Contract(
+        source=source,
+        version=document.version or "",
+        description=(table.description or "").strip(),
+        fields=fields,
+        shapes=(*shapes, Shape(CANONICAL_SHAPE, ((DEVICE_ID,), (EVENT_TIME,)), "Column names.")),
+        at_least_one=tuple(properties.get("atLeastOne", [])),
+        dedup_window=_duration(properties.get("dedupWindow", "7d")) or timedelta(days=7),
+        max_lateness=_duration(properties.get("maxLateness")),
+        max_future=_duration(properties.get("maxFuture", "10m")) or timedelta(minutes=10),
+        retention=durations.get("retention"),
+        freshness=durations.get("latency"),
+    )
+    for name in contract.at_least_one:
+        contract.field(name)
+    return contract
+
+
+def _require_identity(fields: tuple[Field, ...]) -> None:
+    names = [field.name for field in fields]
+    missing = [name for name in IDENTITY_FIELDS if name not in names]
+    if missing:
+        raise ContractError(f"identity fields are missing: {', '.join(missing)}")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise ContractError(f"fields are described twice: {', '.join(sorted(repeated))}")
+
+
+def _shape(entry: dict[str, Any]) -> Shape:
+    return Shape(
+        name=entry["name"],
+        requires=tuple(_path(path) for path in entry["requires"]),
+        description=str(entry.get("description", "")).strip(),
+    )
+
+
+def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
+    name = prop.name or ""
+    if not _NAME.match(name):
+        raise ContractError(f"field name {name!r} is not lower_snake_case")
+    options = prop.logicalTypeOptions or {}
+    custom = _custom(prop.customProperties)
+    known_shapes = {shape.name for shape in shapes} | {CANONICAL_SHAPE}
+    paths = [_field_path(name, entry) for entry in custom.get("paths", [])]
+    unknown = {path.shape for path in paths} - known_shapes
+    if unknown:
+        raise ContractError(f"field {name!r} names unknown shapes: {', '.join(sorted(unknown))}")
+    synonyms = [entry.synonym for entry in prop.synonyms or [] if entry.synonym]
+    paths += [FieldPath(CANONICAL_SHAPE, (alias,)) for alias in (name, *synonyms)]
+    unit = custom.get("unit")
+    for path in paths:
+        conversion(path.unit, unit)
+    derived = custom.get("derived")
+    return Field(
+        name=name,
+        logical_type=LogicalType(prop.logicalType or "string"),
+        description=(prop.description or "").strip(),
+        required=bool(prop.required),
+        minimum=options.get("minimum"),
+        maximum=options.get("maximum"),
+        enum=tuple(str(entry.value) for entry in prop.enum or []),
+        unit=unit,
+        restricted=prop.classification == "restricted",
+        metric=bool(custom.get("metric", False)),
+        device_attribute=bool(custom.get("deviceAttribute", False)),
+        paths=() if derived else tuple(paths),
+        derivation=_derivation(derived) if derived else None,
+        examples=tuple(prop.examples or ()),
+    )
+
+
+def _field_path(field: str, entry: dict[str, Any]) -> FieldPath:
+    when = entry.get("when")
+    return FieldPath(
+        shape=entry["shape"],
+        path=_path(entry["path"]),
+        unit=entry.get("unit"),
+        unit_path=_path(entry["unitPath"]) if "unitPath" in entry else None,
+        when=(_path(when["path"]), str(when["equals"])) if when else None,
+        time_format=_time_format(field, entry),
+        prefix=entry.get("prefix", ""),
+    )
+
+
+def _time_format(field: str, entry: dict[str, Any]) -> str:
+    time_format = entry.get("format", "iso8601")
+    named = time_format in {"iso8601", "epoch_seconds", "epoch_millis"}
+    if not named and "%" not in time_format:
+        raise ContractError(f"field {field!r}: unknown time format {time_format!r}")
+    return time_format
+
+
+def _derivation(entry: dict[str, Any]) -> Derivation:
+    arguments = {key: value for key, value in entry.items() if key != "function"}
+    return Derivation(function=entry["function"], arguments=arguments)
+
+
+def _custom(properties: list[CustomProperty] | None) -> dict[str, Any]:
+    return {entry.property: entry.value for entry in properties or [] if entry.property}
+
+
+def _path(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.split("."))
+
+
+def _duration(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)([dhms])", str(text))
+    if not match:
+        raise ContractError(f"{text!r} is not a duration such as 7d, 12h, 10m or 30s")
+    return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
+
+
+__all__ = ["CANONICAL_SHAPE", "DEVICE_ID", "EVENT_ID", "EVENT_TIME", "load_contract"]

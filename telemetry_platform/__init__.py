@@ -1,0 +1,1 @@
+"""Settings, clock, ids, and the one place where each store is opened."""

@@ -1,0 +1,166 @@
+"""The one place that opens, creates and overwrites Delta tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+    write_deltalake,
+)
+from deltalake.exceptions import TableNotFoundError
+
+if TYPE_CHECKING:
+    from telemetry_platform.layout import Table
+    from telemetry_platform.settings import Settings
+
+
+Partition = dict[str, str | list[str]]
+"""Partition columns and the value, or the values, of each."""
+
+
+class SchemaMismatch(ValueError):
+    """A frame does not have the columns or the types of the table it is written to."""
+
+
+def storage_options(settings: Settings) -> dict[str, str]:
+    """Return delta-rs options for the configured object store; none for a local lake."""
+    if not settings.root.startswith("s3://"):
+        return {}
+    secret = settings.aws_secret_access_key
+    options = {
+        "AWS_REGION": settings.s3_region,
+        "AWS_ENDPOINT_URL": settings.s3_endpoint,
+        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else None,
+        "AWS_ALLOW_HTTP": "true" if (settings.s3_endpoint or "").startswith("http:") else None,
+    }
+    return {key: value for key, value in options.items() if value}
+
+
+def table_uri(settings: Settings, path: str) -> str:
+    """Return where the table at `path` (such as `landing/events`) lies."""
+    return f"{settings.root}/{path}"
+
+
+def open_table(settings: Settings, path: str, version: int | None = None) -> DeltaTable | None:
+    """Open the table at `path`, as of now or of a version; None when it does not exist yet."""
+    uri, options = table_uri(settings, path), storage_options(settings)
+    try:
+        return DeltaTable(uri, version=version, storage_options=options)
+    except TableNotFoundError:
+        return None
+
+
+def ensure_table(settings: Settings, table: Table) -> DeltaTable:
+    """Open `table`, creating it when it does not exist. Safe when several processes try."""
+    found = open_table(settings, table.path)
+    if found is not None:
+        return found
+    return DeltaTable.create(
+        table_uri(settings, table.path),
+        schema=Schema.from_arrow(table.schema),
+        mode="ignore",
+        partition_by=list(table.partition_by),
+        configuration=table.configuration,
+        storage_options=storage_options(settings),
+    )
+
+
+def cast_strict(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Return `frame` with exactly the columns and types of `schema`.
+
+    delta-rs cuts values silently (1.5 becomes 1 in an integer column), so nothing reaches it that
+    was not checked here.
+
+    Raises:
+        SchemaMismatch: A column is missing, or a value does not fit its type.
+    """
+    missing = [name for name in schema if name not in frame.columns]
+    if missing:
+        raise SchemaMismatch(f"columns are missing: {', '.join(missing)}")
+    try:
+        return frame.select(
+            pl.col(name).cast(dtype, strict=True) if frame.schema[name] != dtype else pl.col(name)
+            for name, dtype in schema.items()
+        )
+    except pl.exceptions.InvalidOperationError as error:
+        raise SchemaMismatch(f"a value does not fit its column: {error}") from error
+
+
+def replace_partition(
+    settings: Settings,
+    table: Table,
+    frame: pl.DataFrame,
+    where: Partition,
+    inputs: dict[str, int] | None = None,
+) -> int:
+    """Overwrite the part of `table` that `where` names with `frame`, in one commit.
+
+    Args:
+        settings: Where the lake is.
+        table: The table; it is created when it does not exist.
+        frame: The new rows.
+        where: Partition columns and values to replace.
+        inputs: Versions of what the rows were made from, by a name; `input_version` returns them.
+
+    Returns:
+        The table's version after the commit.
+
+    Raises:
+        SchemaMismatch: The frame does not fit the table.
+    """
+    delta = ensure_table(settings, table)
+    write_deltalake(
+        delta,
+        cast_strict(frame, table.schema),
+        mode="overwrite",
+        predicate=_sql(where),
+        post_commithook_properties=PostCommitHookProperties(
+            create_checkpoint=True, cleanup_expired_logs=False
+        ),
+        commit_properties=CommitProperties(
+            max_commit_retries=15,
+            app_transactions=[
+                Transaction(name, version) for name, version in (inputs or {}).items()
+            ],
+        ),
+    )
+    return delta.version()
+
+
+def input_version(settings: Settings, path: str, name: str) -> int | None:
+    """Return the version that `replace_partition` noted under `name`, if it ever did."""
+    delta = open_table(settings, path)
+    return None if delta is None else delta.transaction_version(name)
+
+
+def scan_partition(
+    settings: Settings, path: str, where: Partition, schema: pl.Schema, version: int | None = None
+) -> pl.LazyFrame:
+    """Return the rows of the partitions that `where` names; none when the table is missing."""
+    delta = open_table(settings, path, version)
+    if delta is None:
+        return pl.LazyFrame(schema=schema)
+    frame = pl.scan_delta(delta)
+    for column, value in where.items():
+        test = pl.col(column) == value if isinstance(value, str) else pl.col(column).is_in(value)
+        frame = frame.filter(test)
+    return frame.select(list(schema))
+
+
+def _sql(where: Partition) -> str:
+    """Write a partition as a predicate; partition values are never personal."""
+    clauses = []
+    for column, value in where.items():
+        values = [value] if isinstance(value, str) else value
+        if not values:
+            raise ValueError(f"no value given for partition column {column!r}")
+        quoted = ", ".join("'" + item.replace("'", "''") + "'" for item in values)
+        clauses.append(f"{column} IN ({quoted})")
+    return " AND ".join(clauses)

@@ -1,0 +1,30 @@
+"""The one place that opens the object store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from telemetry_platform.settings import Settings
+
+
+def s3_client(settings: Settings) -> Any:  # noqa: ANN401  (boto3 clients are made at run time)
+    """Return a boto3 S3 client for the configured endpoint, or for AWS when there is none."""
+    import boto3
+    from botocore.config import Config
+
+    secret = settings.aws_secret_access_key
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            retries={"mode": "standard", "max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+            s3={"addressing_style": "path"} if settings.s3_endpoint else None,
+        ),
+    )
