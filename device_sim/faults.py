@@ -37,7 +37,7 @@ class FaultRates:
     out_of_range: float = 0.01
     missing: float = 0.01
     wrong_type: float = 0.01
-    malformed: float = 0.02
+    malformed: float = 0.04
 
     def __post_init__(self) -> None:
         """Refuse a rate that is no share.

@@ -12,6 +12,11 @@ from device_sim.posts import Post
 from device_sim.sender import Sender
 
 COUNTS = ("sent", "accepted", "duplicate", "rejected", "unreadable", "unacknowledged")
+_TITLES = {
+    "duplicate": "dupli-\ncate",
+    "unreadable": "unread-\nable",
+    "unacknowledged": "no\nanswer",
+}
 
 
 def send_with_progress(
@@ -46,10 +51,10 @@ def totals_table(ledger: Ledger) -> Table:
     Raises:
         LedgerError: They do not add up.
     """
-    table = Table(title="Sent = accepted + duplicate + rejected + unreadable + unacknowledged")
-    table.add_column("source")
+    table = Table(title="sent = accepted + duplicate + rejected + unreadable + no answer")
+    table.add_column("source", no_wrap=True)
     for name in ("posts", *COUNTS):
-        table.add_column(name, justify="right")
+        table.add_column(_TITLES.get(name, name), justify="right")
     for source, totals in sorted(ledger.totals().items()):
         table.add_row(source, *(f"{getattr(totals, name):,}" for name in ("posts", *COUNTS)))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
@@ -9,6 +10,7 @@ import uvicorn
 
 from ingest_lambda.app import create_app
 from ingest_lambda.edge import open_edge
+from ingest_lambda.inbox import Inbox
 from ingest_lambda.logs import configure_logs
 from ingest_lambda.probe import UnsafeStore
 from telemetry_platform.settings import get_settings
@@ -31,6 +33,10 @@ def main() -> int:
     except (UnsafeStore, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1
+    # Events are trees of short-lived dicts: at the default threshold the collector walks the whole
+    # heap for every few posts and finds nothing.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     config = uvicorn.Config(
         create_app(edge),
         host=settings.edge_host,
@@ -46,8 +52,13 @@ def main() -> int:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         backlog=2048,
     )
+    inbox = Inbox(edge) if settings.root.startswith("s3://") else None
+    if inbox is not None:
+        inbox.start()
     server = uvicorn.Server(config)
     server.run()
+    if inbox is not None:
+        inbox.stop()
     edge.close()
     _log.info("stopped")
     return 0 if server.started else 1

@@ -87,23 +87,22 @@ def judge(
 ) -> Verdicts:
     """Sort a post's events. Hold `recent.lock` until the accepted ones are claimed."""
     verdicts = Verdicts()
-    own: set[bytes] = set()
+    read: list[tuple[int, Reading]] = []
     for index, reading in enumerate(readings):
-        if type(reading) is Refusal:
+        if isinstance(reading, Reading):
+            read.append((index, reading))
+        else:
             element = elements[index]
             stage = READ if element.raw is None else DECODE
             verdicts.refused.append((index, stage, reading, element))
-            continue
-        key = event_key(source, reading.event_id)
-        wait = recent.pending(key)
-        if key in own or wait is not None or recent.is_durable(key):
-            verdicts.duplicates.append((index, reading.event_id))
-            if wait is not None:
-                verdicts.waits.add(wait)
-            continue
-        own.add(key)
-        verdicts.keys.append(key)
-        verdicts.accepted.append((index, reading))
+    keys = [event_key(source, reading.event_id) for _, reading in read]
+    fresh, verdicts.waits = recent.fresh(keys)
+    for event, key, new in zip(read, keys, fresh, strict=True):
+        if new:
+            verdicts.accepted.append(event)
+            verdicts.keys.append(key)
+        else:
+            verdicts.duplicates.append((event[0], event[1].event_id))
     return verdicts
 
 

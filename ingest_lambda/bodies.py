@@ -150,7 +150,9 @@ def _inflate_members(body: bytes, limit: int) -> bytes:
 
 def _inflate_deflate(body: bytes, limit: int) -> bytes:
     """Inflate `deflate`, which clients send with and without the zlib wrapper."""
-    wrapped = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and not int.from_bytes(body[:2]) % 31
+    wrapped = (
+        len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and not int.from_bytes(body[:2]) % 31
+    )
     return _inflate(body, _ZLIB if wrapped else _RAW, limit + 1)[0]
 
 

@@ -56,7 +56,7 @@ class Edge:
         self.keyring = KeyRing.from_file(settings.secrets_dir / "token_keys.json")
         self.keys = KeyStore(settings.secrets_dir / "api_keys.json")
         self.recent = RecentIds(settings.recent_ids)
-        self._box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
+        self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
         self._readers = {
             source: compile_reader(registry[source], self.keyring) for source in registry
         }
@@ -77,13 +77,19 @@ class Edge:
         """Return the reader of a source, None when no contract describes it."""
         return self._readers.get(source)
 
-    def receipt(self, source: str) -> Receipt:
-        """Return a new receipt for events of `source` that arrive now."""
+    def receipt(self, source: str, arrived: Receipt | None = None) -> Receipt:
+        """Return a receipt for events of `source`.
+
+        Args:
+            source: A source with a contract, or a name for files that fit none.
+            arrived: A receipt given before the source was known; its id and time are kept.
+        """
+        contract = self.registry.get(source)
         return Receipt(
-            new_receipt_id(),
+            arrived.id if arrived else new_receipt_id(),
             source,
-            utc_now(),
-            self.registry[source].version,
+            arrived.received_at if arrived else utc_now(),
+            contract.version if contract else "",
             self.keyring.current_version,
         )
 
@@ -124,7 +130,7 @@ class Edge:
                 self.recent.claim(verdicts.keys, done)
                 commits.add(done)
         if verdicts.refused:
-            commits.add(self.rejected.submit(rejected_rows(verdicts, receipt, self._box)))
+            commits.add(self.rejected.submit(rejected_rows(verdicts, receipt, self.box)))
         return verdicts, commits
 
     def _account(self, receipt: Receipt, result: Answer) -> None:

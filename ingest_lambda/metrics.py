@@ -61,9 +61,13 @@ class Metrics:
 
     def answered(self, source: str, answer: Answer) -> None:
         """Count the outcomes of one post or file."""
-        outcomes = (ACCEPTED, answer.accepted), (DUPLICATE, answer.duplicate), (
-            REJECTED,
-            answer.rejected,
+        outcomes = (
+            (ACCEPTED, answer.accepted),
+            (DUPLICATE, answer.duplicate),
+            (
+                REJECTED,
+                answer.rejected,
+            ),
         )
         for outcome, count in outcomes:
             if count:

@@ -87,7 +87,10 @@ def openapi_document(registry: Registry, version: str) -> dict[str, Any]:
         shapes = {f"{source}.{shape.name}": shape for shape in contract.shapes}
         for name, shape in shapes.items():
             schemas[name] = _shape_schema(contract, shape)
-            examples[name] = {"summary": shape.description or name, "value": example(contract, shape)}
+            examples[name] = {
+                "summary": shape.description or name,
+                "value": example(contract, shape),
+            }
         schemas[source] = {
             "description": contract.description,
             "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in shapes],

@@ -20,7 +20,7 @@ class RecentIds:
     """The last ids, at least `capacity / 2` and at most `capacity` of them. Thread-safe.
 
     Attributes:
-        lock: Hold it from the look-up to `claim`, so that two posts never both claim one id.
+        lock: Hold it from `fresh` to `claim`, so that two posts never both claim one id.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -33,13 +33,24 @@ class RecentIds:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def is_durable(self, key: bytes) -> bool:
-        """Whether the event is known to be in the table."""
-        return key in self._young or key in self._old
+    def fresh(self, keys: list[bytes]) -> tuple[list[bool], set[Future[int]]]:
+        """Tell which keys are new, the first of several equal ones counting as new.
 
-    def pending(self, key: bytes) -> Future[int] | None:
-        """Return the commit that an event of this key waits for, if any."""
-        return self._pending.get(key)
+        Returns:
+            One truth value per key, and the commits that hold the first copy of known ones.
+        """
+        own: set[bytes] = set()
+        waits: set[Future[int]] = set()
+        fresh: list[bool] = []
+        for key in keys:
+            wait = self._pending.get(key)
+            if wait is not None:
+                waits.add(wait)
+            new = wait is None and not (key in own or key in self._young or key in self._old)
+            if new:
+                own.add(key)
+            fresh.append(new)
+        return fresh, waits
 
     def claim(self, keys: list[bytes], done: Future[int]) -> None:
         """Note that the events travel in the commit `done`, and remember them once it is over."""

@@ -59,9 +59,9 @@ def _newest_files(settings: Settings, capacity: int) -> pl.DataFrame:
         .head(_MAX_FILES)
         .select(
             pl.col("partition.source").alias("source"),
-            pl.concat_str(
-                pl.lit(f"{settings.root}/{LANDING_EVENTS.path}/"), pl.col("path")
-            ).alias("uri"),
+            pl.concat_str(pl.lit(f"{settings.root}/{LANDING_EVENTS.path}/"), pl.col("path")).alias(
+                "uri"
+            ),
         )
         .collect()
     )

@@ -93,7 +93,7 @@ def stack_status(settings: Settings) -> list[ServiceStatus]:
 
 def _ask(service: Service, mark: ProcessMark | None) -> ServiceStatus:
     process = mark.process() if mark else None
-    problem = service.probe() if process else "not running"
+    problem = service.probe(mark.created_at) if mark and process else "not running"
     return ServiceStatus(
         name=service.name,
         healthy=problem is None,

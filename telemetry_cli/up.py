@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
+from telemetry_cli.embedded.services import SERVERS
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import JsonOption, people, print_json, print_table
@@ -30,15 +31,31 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
 
 
-def up(as_json: JsonOption = False) -> None:
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", help=f"Start this server alone; repeat it. One of: {', '.join(SERVERS)}."
+    ),
+]
+
+
+def up(only: OnlyOption = None, as_json: JsonOption = False) -> None:
     """Start the whole stack on this machine and serve until Ctrl-C.
 
     Starts an S3 server, Postgres, the edge that accepts events, and Dagster, all on 127.0.0.1.
     State and secrets live under TELEMETRY_HOME (default ./.telemetry) and survive a restart. When
     a preferred port is taken a free one is used; the table shows the real addresses.
     """
+    unknown = sorted(set(only or ()) - set(SERVERS))
+    if unknown:
+        raise CommandError(
+            f"There is no server {', '.join(unknown)}.", f"Choose from: {', '.join(SERVERS)}."
+        )
     console = None if as_json else people()
-    with ending_on_signals() as ended, EmbeddedStack(get_settings(), console) as stack:
+    with (
+        ending_on_signals() as ended,
+        EmbeddedStack(get_settings(), console, only=only) as stack,
+    ):
         seconds = stack.start(ended)
         if ended.is_set():
             return

@@ -13,6 +13,29 @@
 
 
 {#-
+    The rows of `relation`, as `held`, that match a row of `touched`. `offset 0` makes this one index
+    look-up per touched key: joined freely, thousands of keys have the planner read all history.
+-#}
+{% macro from_touched(relation, matches) -%}
+    from touched
+    cross join lateral (
+        select * from {{ relation }} as held
+        where
+            {{ matches | join('\n            and ') }}
+        offset 0
+    ) as held
+{%- endmacro %}
+
+
+{#- Conditions for `from_touched`: equality of these columns. -#}
+{% macro same(columns) -%}
+    {%- for column in columns -%}
+    held.{{ column }} = touched.{{ column }}{{ ' and ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{#-
     Two CTEs, `weighed` and `merged`, that merge the rows of `parts` (n, average, m2, total, minimum,
     maximum, first and last) into one row per `keys`. Chan, Golub and LeVeque 1983, with the grand
     mean taken first: the squared deviations add up as sum(m2 + n * (average - grand average)^2).

@@ -1,0 +1,1 @@
+"""Wiring: assets, checks, jobs, sensors and resources. What rows mean is in `lakehouse`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from deltalake.exceptions import DeltaError
 
+from telemetry_assets.lakehouse.aggregating import required_columns
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -60,6 +61,7 @@ class Lake:
         self.settings = settings
         self.registry = registry
         self._refined: dict[tuple[str, str, int], Refined] = {}
+        self._gold_inputs: dict[tuple[str, str, int], pl.DataFrame] = {}
 
     def landed_count(self, source: str, hour: str, version: int | None = None) -> int:
         """Return how many events of one source landed in one hour, as of a table version."""
@@ -126,6 +128,28 @@ class Lake:
         """Return silver rows of one hour, all columns or some."""
         frame = self.scan(silver_table(self.registry[source]), hour)
         return (frame.select(columns) if columns else frame).collect()
+
+    def gold_input(self, source: str, hour: str) -> pl.DataFrame:
+        """Return the silver columns that gold reads; those of the last hour are kept."""
+        delta = open_table(self.settings, silver_table(self.registry[source]).path)
+        key = (source, hour, delta.version() if delta else -1)
+        if key not in self._gold_inputs:
+            columns = required_columns(self.registry[source])
+            self._gold_inputs = {kept: v for kept, v in self._gold_inputs.items() if kept[1] == hour}
+            self._gold_inputs[key] = self.silver(source, hour, columns)
+        return self._gold_inputs[key]
+
+    def rule_outcomes(self, source: str, hour: str) -> pl.DataFrame:
+        """Return what each rule checked and failed; columns of `tables.RULE_OUTCOMES`."""
+        return self.refined(source, hour).outcomes.with_columns(
+            pl.lit(source).alias(SOURCE), pl.lit(hour).alias(RECEIVED_HOUR)
+        )
+
+    @staticmethod
+    def together(table: Table, frames: list[pl.DataFrame]) -> pl.DataFrame:
+        """Return frames of one table as one, also when there is none."""
+        columns = list(table.schema)
+        return pl.concat([table.schema.to_frame(), *(frame.select(columns) for frame in frames)])
 
     def ledger(self, source: str, hour: str) -> pl.DataFrame:
         """Count what became of the accepted events of one source and hour.

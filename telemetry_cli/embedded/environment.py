@@ -81,6 +81,8 @@ def process_environment(settings: Settings) -> dict[str, str]:
         "AWS_REGION": settings.s3_region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "DAGSTER_HOME": str(home / "dagster"),
+        # A sensor's tick waits inside the code server for half a minute; a stop must not.
+        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1",
         "DBT_TARGET_PATH": str(home / "dbt" / "target"),
         "DBT_LOG_PATH": str(home / "dbt" / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

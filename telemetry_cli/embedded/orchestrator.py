@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CODE_LOCATION = "telemetry_assets.definitions"
 _PROJECT = Path(__file__).resolve().parents[2]
 _LOG_LEVEL = "warning"
+_LOG_FORMAT = ("--log-format", "json")
 
 _PREPARE = """
 from telemetry_assets.marts_build import prepare
@@ -29,7 +30,8 @@ prepare(get_settings())
 """
 _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   name locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
-_DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+_DAEMONS = """{ instance { daemonHealth { allDaemonStatuses {
+  daemonType required healthy lastHeartbeatTime } } } }"""
 
 
 def project_file(name: str) -> Path:
@@ -91,13 +93,15 @@ def code_server_service(
         arguments=[
             *_dagster("dagster"),
             *("api", "grpc", "--host", LOOPBACK, "--port", str(port)),
-            *("--module-name", code_location, "--location-name", "telemetry"),
+            "--python-file" if code_location.endswith(".py") else "--module-name",
+            code_location,
+            *("--location-name", "telemetry"),
             # Runs must use the interpreter of this server, whatever PATH says.
             "--use-python-environment-entry-point",
-            *("--working-directory", str(_PROJECT), "--log-level", _LOG_LEVEL),
+            *("--working-directory", str(_PROJECT), "--log-level", _LOG_LEVEL, *_LOG_FORMAT),
         ],
         environment=environment,
-        probe=lambda: tcp_refusal(port),
+        probe=lambda _: tcp_refusal(port),
         address=f"grpc://{LOOPBACK}:{port}",
         deadline_seconds=120.0,
         stop_seconds=8.0,
@@ -114,10 +118,10 @@ def webserver_service(settings: Settings, environment: Mapping[str, str]) -> Ser
             *_dagster("dagster_webserver"),
             *("--host", LOOPBACK, "--port", str(port)),
             *("--workspace", str(project_file("workspace.yaml"))),
-            *("--dagster-log-level", _LOG_LEVEL),
+            *("--dagster-log-level", _LOG_LEVEL, *_LOG_FORMAT),
         ],
         environment=environment,
-        probe=lambda: http_refusal(port, "/server_info"),
+        probe=lambda _: http_refusal(port, "/server_info"),
         address=f"http://{LOOPBACK}:{port}",
         deadline_seconds=120.0,
         directory=settings.home,
@@ -132,12 +136,14 @@ def daemon_service(settings: Settings, environment: Mapping[str, str]) -> Servic
         arguments=[
             *_dagster("dagster._daemon"),
             *("run", "--workspace", str(project_file("workspace.yaml"))),
-            *("--log-level", _LOG_LEVEL),
+            *("--log-level", _LOG_LEVEL, *_LOG_FORMAT),
         ],
         environment=environment,
-        probe=lambda: _daemon_refusal(port),
+        probe=lambda started_at: _daemon_refusal(port, started_at),
         address="(no port)",
         deadline_seconds=120.0,
+        # A tick that is cut off is taken up again at the next start.
+        stop_seconds=5.0,
         directory=settings.home,
     )
 
@@ -155,17 +161,25 @@ def location_refusal(port: int) -> str | None:
     return state.get("message")
 
 
-def _daemon_refusal(port: int) -> str | None:
+def _daemon_refusal(port: int, started_at: float) -> str | None:
+    """Return which part of the daemon has no heartbeat since `started_at`, or None.
+
+    A heartbeat of an earlier daemon counts as healthy for half an hour, so its time is compared.
+    """
     try:
         found = graphql(port, _DAEMONS)
     except OSError as error:
         return str(error)
-    health = found.get("instance", {}).get("daemonHealth", {})
-    statuses = health.get("allDaemonStatuses", [])
-    sick = [s["daemonType"] for s in statuses if s["required"] and not s["healthy"]]
+    statuses = found.get("instance", {}).get("daemonHealth", {}).get("allDaemonStatuses", [])
+    silent = [
+        status["daemonType"]
+        for status in statuses
+        if status["required"]
+        and not (status["healthy"] and (status["lastHeartbeatTime"] or 0.0) >= started_at)
+    ]
     if not statuses:
         return "no daemon status yet"
-    return f"no heartbeat yet of {', '.join(sick)}" if sick else None
+    return f"no heartbeat yet of {', '.join(silent)}" if silent else None
 
 
 def _dagster(module: str) -> list[str]:

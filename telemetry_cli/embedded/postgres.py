@@ -154,7 +154,7 @@ class PostgresServer:
                     )
                 )
 
-    def _probe(self) -> Callable[[], str | None]:
+    def _probe(self) -> Callable[[float], str | None]:
         dsn = postgres_dsn(
             self._port,
             self._credentials.postgres_superuser_password,
@@ -162,7 +162,7 @@ class PostgresServer:
             user=SUPERUSER,
         )
 
-        def probe() -> str | None:
+        def probe(_: float) -> str | None:
             refused = tcp_refusal(self._port)
             if refused:
                 return refused

@@ -41,7 +41,8 @@ class Service:
     """How one server is started, known to be ready, and ended.
 
     Attributes:
-        probe: Returns None when the server answers, else why it is not ready yet.
+        probe: Given the time the process was started (seconds since 1970), returns None when the
+            server answers, else why it is not ready yet.
         environment: The whole environment of the process.
         address: What a person connects to.
         stop_signal: Asks for an orderly end.
@@ -51,7 +52,7 @@ class Service:
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
-    probe: Callable[[], str | None]
+    probe: Callable[[float], str | None]
     address: str
     deadline_seconds: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
@@ -75,11 +76,7 @@ class StartCancelledError(Exception):
 
 
 class Supervisor:
-    """Starts, watches and ends the servers of one stack.
-
-    Attributes:
-        cancelled: When set, a start that is under way raises StartCancelledError.
-    """
+    """Starts, watches and ends the servers of one stack."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -87,7 +84,6 @@ class Supervisor:
         self._guard = Guard()
         self._running: dict[str, tuple[Service, subprocess.Popen[bytes], ProcessMark]] = {}
         self._lock = threading.Lock()
-        self.cancelled = threading.Event()
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -105,8 +101,12 @@ class Supervisor:
         with self._lock:
             return {name: mark for name, (_, _, mark) in self._running.items()}
 
-    def start(self, service: Service) -> float:
+    def start(self, service: Service, given_up: Callable[[], bool]) -> float:
         """Start a server and wait until it is ready.
+
+        Args:
+            service: The server.
+            given_up: Asked while waiting; when it says yes the start ends.
 
         Returns:
             The seconds that took.
@@ -116,22 +116,22 @@ class Supervisor:
             StartCancelledError: The start was given up.
         """
         began = time.monotonic()
-        if self.cancelled.is_set():
+        if given_up():
             raise StartCancelledError(service.name)
         process = self._spawn(service)
-        reason = "was not asked yet"
-        while time.monotonic() - began < service.deadline_seconds and not self.cancelled.is_set():
+        started_at, reason = time.time(), "was not asked yet"
+        while time.monotonic() - began < service.deadline_seconds and not given_up():
             if process.poll() is not None:
                 self._forget(service.name)
                 raise ServiceError(
                     service.name, f"ended at its start with {process.returncode}", self.log(service)
                 )
-            answer = service.probe()
+            answer = service.probe(started_at)
             if answer is None:
                 return time.monotonic() - began
             reason = answer
             time.sleep(_POLL_SECONDS)
-        if self.cancelled.is_set():
+        if given_up():
             raise StartCancelledError(service.name)
         self.kill(service.name)
         raise ServiceError(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 _SETTING_PORTS = ("s3", "postgres", "edge", "code_server", "webserver")
-NAMES = ("s3", "postgres", "edge", "code-server", "webserver", "daemon")
+SERVERS = ("s3", "postgres", "edge", "code-server", "webserver", "daemon")
 """The servers of a whole stack."""
 
 
@@ -122,7 +122,7 @@ def _edge_service(settings: Settings, environment: Mapping[str, str]) -> Service
         name="edge",
         arguments=[sys.executable, "-m", "ingest_lambda"],
         environment=environment,
-        probe=lambda: http_refusal(port, "/readyz"),
+        probe=lambda _: http_refusal(port, "/readyz"),
         address=settings.ingest_url,
         stop_seconds=15.0,
         directory=settings.home,

@@ -24,7 +24,7 @@ from telemetry_cli.embedded.services import describe, preferred_ports, resolve
 from telemetry_cli.embedded.state import ProcessMark, StackLock, StackState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from rich.console import Console
@@ -39,7 +39,7 @@ _NEEDS = {
     "edge": ("s3",),
     "code-server": (),
     "webserver": ("postgres",),
-    "daemon": ("postgres", "webserver", "code-server"),
+    "daemon": ("postgres", "code-server"),
 }
 
 
@@ -67,7 +67,7 @@ class EmbeddedStack:
         Args:
             settings: Wishes (home, preferred ports) and limits.
             console: Where to tell which server is ready; silent without it.
-            code_location: Module of the Dagster definitions.
+            code_location: Module, or path of a Python file, with the Dagster definitions.
             only: Names of the servers to start, such as `{"s3", "postgres"}`; all without it.
         """
         self.settings = settings
@@ -144,17 +144,23 @@ class EmbeddedStack:
             CommandError: One did not start; the others are stopped again.
         """
         began = time.monotonic()
-        self._supervisor.cancelled = cancelled or threading.Event()
         jobs: dict[str, Future[None]] = {}
+
+        def given_up() -> bool:
+            broken = any(job.done() and job.exception() for job in list(jobs.values()))
+            return broken or (cancelled is not None and cancelled.is_set())
+
         with ThreadPoolExecutor(len(self._services)) as pool:
             for name in self._services:
                 awaited = [jobs[other] for other in _NEEDS[name] if other in jobs]
-                jobs[name] = pool.submit(self._start, name, *awaited)
+                jobs[name] = pool.submit(self._start, name, awaited, given_up)
         failed = [error for job in jobs.values() if (error := job.exception()) is not None]
         if failed:
             self.stop()
-            if not all(isinstance(error, StartCancelledError) for error in failed):
-                raise next(error for error in failed if not isinstance(error, StartCancelledError))
+        # The others gave up because of the first real failure; that one is worth telling.
+        for error in failed:
+            if not isinstance(error, StartCancelledError):
+                raise error
         return time.monotonic() - began
 
     def stop(self) -> None:
@@ -200,14 +206,19 @@ class EmbeddedStack:
             if self._only is None or name in self._only
         }
 
-    def _start(self, name: str, *after: Future[None]) -> None:
+    def _start(
+        self,
+        name: str,
+        after: Sequence[Future[None]] = (),
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         for job in after:
             job.result()
         if name == "postgres":
             self._postgres.prepare()
         if name == "code-server" and self._code_location == orchestrator.CODE_LOCATION:
             orchestrator.prepare_marts(self.settings, self.environment())
-        self.timings[name] = self._supervisor.start(self._services[name])
+        self.timings[name] = self._supervisor.start(self._services[name], given_up)
         if name == "postgres":
             self._postgres.ensure_databases()
         self._remember()

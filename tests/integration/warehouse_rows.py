@@ -26,7 +26,7 @@ METRICS = ("temperature_celsius", "heart_rate_bpm", "step_count", "heart_rate_as
 
 @dataclass(frozen=True)
 class Event:
-    """One silver event. `arrived` is its arrival hour of DAY, `at` its event time in minutes of DAY."""
+    """One silver event: `arrived` is its arrival hour of DAY, `at` its event minute of DAY."""
 
     event_id: str
     source: str
@@ -52,26 +52,52 @@ def lake() -> list[Event]:
     for i in range(90):
         place = "here" if i < 40 else "there"
         events.append(
-            Event(f"e{i}", "environment", "sensor-1", 10 + i // 30, 600 + 2 * i,
-                  {"temperature_celsius": 20 + 0.1 * (i % 7)}, place)
+            Event(
+                f"e{i}",
+                "environment",
+                "sensor-1",
+                10 + i // 30,
+                600 + 2 * i,
+                {"temperature_celsius": 20 + 0.1 * (i % 7)},
+                place,
+            )
         )
         state = "asleep" if i < 50 else "awake"
         pulse = 50.0 + i % 11
         events.append(
-            Event(f"w{i}", "wearable", "watch-1", 10 + i // 30, 600 + 2 * i,
-                  {"heart_rate_bpm": pulse, "step_count": float(i % 4), "sleep_state": state}
-                  | ({"heart_rate_asleep_bpm": pulse} if state == "asleep" else {}))
+            Event(
+                f"w{i}",
+                "wearable",
+                "watch-1",
+                10 + i // 30,
+                600 + 2 * i,
+                {"heart_rate_bpm": pulse, "step_count": float(i % 4), "sleep_state": state}
+                | ({"heart_rate_asleep_bpm": pulse} if state == "asleep" else {}),
+            )
         )
     # The file repeats minutes that were posted, and holds an earlier day.
     events += [
-        Event(f"f{i}", "environment", "sensor-1", 12, minute,
-              {"temperature_celsius": 1e6 + i / 3}, source_file="2026-11.csv")
+        Event(
+            f"f{i}",
+            "environment",
+            "sensor-1",
+            12,
+            minute,
+            {"temperature_celsius": 1e6 + i / 3},
+            source_file="2026-11.csv",
+        )
         for i, minute in enumerate([-30.0, 610.0, 610.5, 700.0])
     ]
     # One session spans two arrival hours, the other stays in one.
     events += [
-        Event(f"m{i}", "mobile", "phone-1", arrived, minute,
-              {"session_id": session, "battery_level_percent": 90.0 - i})
+        Event(
+            f"m{i}",
+            "mobile",
+            "phone-1",
+            arrived,
+            minute,
+            {"session_id": session, "battery_level_percent": 90.0 - i},
+        )
         for i, (session, arrived, minute) in enumerate(
             [("long", 10, 630), ("long", 10, 640), ("long", 12, 650), ("short", 11, 700)]
         )
@@ -93,8 +119,16 @@ def partials(events: list[Event]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
         values = [value for _, value in timed]
         mean = statistics.fmean(values)
         rows[key] = (
-            len(values), mean, sum((v - mean) ** 2 for v in values), sum(values),
-            min(values), max(values), values[0], timed[0][0], values[-1], timed[-1][0],
+            len(values),
+            mean,
+            sum((v - mean) ** 2 for v in values),
+            sum(values),
+            min(values),
+            max(values),
+            values[0],
+            timed[0][0],
+            values[-1],
+            timed[-1][0],
         )
     return rows
 
@@ -117,7 +151,8 @@ def write_partition(connection: psycopg.Connection, events: list[Event], hour: i
     received_hour = DAY + timedelta(hours=hour)
     keys = connection.execute(
         "select source, device_id, source_file, metric, event_minute"
-        " from warehouse.metric_partials where received_hour = %s", [received_hour]
+        " from warehouse.metric_partials where received_hour = %s",
+        [received_hour],
     ).fetchall()
     for table in (*SOURCES, "metric_partials", "device_profiles", "ledger", "rule_outcomes"):
         connection.execute(
@@ -128,33 +163,66 @@ def write_partition(connection: psycopg.Connection, events: list[Event], hour: i
         )
     for event in held:
         common = {
-            "event_id": event.event_id, "source": event.source, "device_id": event.device_id,
-            "event_time": event.event_time, "received_at": received_hour,
-            "received_hour": received_hour, "receipt_id": f"rcp_{hour}",
-            "contract_version": "1.0.0", "source_file": event.source_file,
+            "event_id": event.event_id,
+            "source": event.source,
+            "device_id": event.device_id,
+            "event_time": event.event_time,
+            "received_at": received_hour,
+            "received_hour": received_hour,
+            "receipt_id": f"rcp_{hour}",
+            "contract_version": "1.0.0",
+            "source_file": event.source_file,
         }
         insert(connection, event.source, common | event.values)
     rows = partials(held)
     names = (
-        "n", "mean", "m2", "total", "minimum", "maximum",
-        "first_value", "first_at", "last_value", "last_at",
+        "n",
+        "mean",
+        "m2",
+        "total",
+        "minimum",
+        "maximum",
+        "first_value",
+        "first_at",
+        "last_value",
+        "last_at",
     )
     for key in set(keys) | set(rows):
-        row = dict(zip(("source", "device_id", "source_file", "metric", "event_minute"), key))
-        row |= dict(zip(names, rows[key])) if key in rows else {"n": 0}
+        row = dict(
+            zip(("source", "device_id", "source_file", "metric", "event_minute"), key, strict=True)
+        )
+        row |= dict(zip(names, rows[key], strict=True)) if key in rows else {"n": 0}
         insert(connection, "metric_partials", row | {"received_hour": received_hour})
     write_profiles(connection, held, received_hour)
     for table in SOURCES:
         count = sum(event.source == table for event in held)
-        insert(connection, "ledger", {
-            "received_hour": received_hour, "source": table, "accepted": count + 1,
-            "silver": count, "quarantined": 0, "duplicates": 1, "erased": 0,
-            "refined_at": received_hour + timedelta(hours=1),
-        })
-        insert(connection, "rule_outcomes", {
-            "received_hour": received_hour, "source": table, "dimension": "validity",
-            "rule": "range", "field": "x", "checked": count, "failed": 0,
-        })
+        insert(
+            connection,
+            "ledger",
+            {
+                "received_hour": received_hour,
+                "source": table,
+                "accepted": count + 1,
+                "silver": count,
+                "quarantined": 0,
+                "duplicates": 1,
+                "erased": 0,
+                "refined_at": received_hour + timedelta(hours=1),
+            },
+        )
+        insert(
+            connection,
+            "rule_outcomes",
+            {
+                "received_hour": received_hour,
+                "source": table,
+                "dimension": "validity",
+                "rule": "range",
+                "field": "x",
+                "checked": count,
+                "failed": 0,
+            },
+        )
     connection.commit()
 
 
@@ -167,8 +235,16 @@ def write_profiles(
         ordered, key=lambda e: (e.source, e.device_id, e.place)
     ):
         times = [event.event_time for event in run]
-        insert(connection, "device_profiles", {
-            "received_hour": received_hour, "source": source, "device_id": device,
-            "valid_from": times[0], "valid_to": times[-1], "n": len(times),
-            "attributes": json.dumps({"location_id": place}),
-        })
+        insert(
+            connection,
+            "device_profiles",
+            {
+                "received_hour": received_hour,
+                "source": source,
+                "device_id": device,
+                "valid_from": times[0],
+                "valid_to": times[-1],
+                "n": len(times),
+                "attributes": json.dumps({"location_id": place}),
+            },
+        )

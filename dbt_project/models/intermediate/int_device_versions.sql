@@ -11,7 +11,8 @@
 
 with
 
-profiles as (
+-- Not materialized: read three times, each time by an index.
+profiles as not materialized (
 
     select * from {{ ref('stg_device_profiles') }}
     where event_count > 0
@@ -77,16 +78,17 @@ touched as (
 observations as (
 
     select
-        profiles.source,
-        profiles.device_id,
-        profiles.attributes,
-        profiles.received_hour,
+        held.source,
+        held.device_id,
+        held.attributes,
+        held.received_hour,
         ends.observed_at
-    from profiles
     {% if is_hour_run() -%}
-    inner join touched using (source, device_id)
-    {% endif -%}
-    cross join lateral (values (profiles.valid_from), (profiles.valid_to)) as ends (observed_at)
+    {{ from_touched('profiles', [same(['source', 'device_id'])]) }}
+    {%- else -%}
+    from profiles as held
+    {%- endif %}
+    cross join lateral (values (held.valid_from), (held.valid_to)) as ends (observed_at)
 
 ),
 

@@ -25,17 +25,16 @@ touched as (
 hours as (
 
     select
-        hours.*,
-        (hours.event_hour at time zone 'UTC')::date as event_day
-    from {{ ref('agg_metric_hours') }} as hours
+        held.*,
+        (held.event_hour at time zone 'UTC')::date as event_day
     {% if is_hour_run() -%}
-    inner join touched
-        on
-            hours.source = touched.source
-            and hours.device_id = touched.device_id
-            and hours.metric = touched.metric
-            and hours.event_hour >= touched.event_day::timestamp at time zone 'UTC'
-            and hours.event_hour < (touched.event_day + 1)::timestamp at time zone 'UTC'
+    {{ from_touched(ref('agg_metric_hours'), [
+        same(['source', 'device_id', 'metric']),
+        "held.event_hour >= touched.event_day::timestamp at time zone 'UTC'",
+        "held.event_hour < (touched.event_day + 1)::timestamp at time zone 'UTC'",
+    ]) }}
+    {%- else -%}
+    from {{ ref('agg_metric_hours') }} as held
     {%- endif %}
 
 ),

@@ -24,17 +24,16 @@ touched as (
 minutes as (
 
     select
-        minutes.*,
+        held.*,
         {{ event_hour }} as event_hour
-    from {{ ref('agg_metric_minutes') }} as minutes
     {% if is_hour_run() -%}
-    inner join touched
-        on
-            minutes.source = touched.source
-            and minutes.device_id = touched.device_id
-            and minutes.metric = touched.metric
-            and minutes.event_minute >= touched.event_hour
-            and minutes.event_minute < touched.event_hour + interval '1 hour'
+    {{ from_touched(ref('agg_metric_minutes'), [
+        same(['source', 'device_id', 'metric']),
+        "held.event_minute >= touched.event_hour",
+        "held.event_minute < touched.event_hour + interval '1 hour'",
+    ]) }}
+    {%- else -%}
+    from {{ ref('agg_metric_minutes') }} as held
     {%- endif %}
 
 ),

@@ -22,11 +22,13 @@ touched as (
 {% endif -%}
 partials as (
 
-    select partials.* from {{ ref('stg_metric_partials') }} as partials
+    select held.*
     {% if is_hour_run() -%}
-    inner join touched using ({{ keys | join(', ') }})
-    {% endif -%}
-    where partials.n > 0
+    {{ from_touched(ref('stg_metric_partials'), [same(keys)]) }}
+    {%- else -%}
+    from {{ ref('stg_metric_partials') }} as held
+    {%- endif %}
+    where held.n > 0
 
 ),
 

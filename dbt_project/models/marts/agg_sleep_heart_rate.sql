@@ -2,7 +2,7 @@
 
 with
 
-days as (
+days as not materialized (
 
     select * from {{ ref('agg_metric_days') }}
     where source = 'wearable'

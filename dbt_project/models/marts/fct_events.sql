@@ -52,7 +52,7 @@ final as (
         events.received_hour,
         -- A row that is already here keeps its time; a rebuild only knows when the hour was refined.
         {% if is_hour_run() -%}
-        clock_timestamp() as loaded_at
+        statement_timestamp() as loaded_at
         {%- else -%}
         coalesce(ledger.refined_at, now()) as loaded_at
         {%- endif %}

@@ -13,19 +13,12 @@
 
 with
 
-events as (
-
-    select * from {{ ref('stg_mobile_events') }}
-    where session_id is not null
-
-),
-
 {% if is_hour_run() %}
 -- A session that lost its last event of this hour is found by the hours that it was built from.
 touched as (
 
-    select session_id from events
-    where received_hour = {{ arrival_hour() }}
+    select session_id from {{ ref('stg_mobile_events') }}
+    where received_hour = {{ arrival_hour() }} and session_id is not null
     union
     select session_id from {{ this }}
     where received_hours @> array[{{ arrival_hour() }}]
@@ -35,9 +28,12 @@ touched as (
 {% endif -%}
 session_events as (
 
-    select events.* from events
+    select held.*
     {% if is_hour_run() -%}
-    inner join touched using (session_id)
+    {{ from_touched(ref('stg_mobile_events'), [same(['session_id'])]) }}
+    {%- else -%}
+    from {{ ref('stg_mobile_events') }} as held
+    where held.session_id is not null
     {%- endif %}
 
 ),

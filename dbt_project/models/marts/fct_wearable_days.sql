@@ -23,32 +23,45 @@ touched as (
 {% endif -%}
 daily as (
 
-    select days.* from {{ ref('agg_metric_days') }} as days
+    select held.*
     {% if is_hour_run() -%}
-    inner join touched using (device_id, event_day)
-    {% endif -%}
+    {{ from_touched(ref('agg_metric_days'), [
+        "held.source = 'wearable'",
+        "held.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm', 'step_count')",
+        same(['device_id', 'event_day']),
+    ]) }}
+    {%- else -%}
+    from {{ ref('agg_metric_days') }} as held
     where
-        days.source = 'wearable'
-        and days.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm', 'step_count')
+        held.source = 'wearable'
+        and held.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm', 'step_count')
+    {%- endif %}
 
 ),
 
 minutes as (
 
     select
-        minutes.*,
-        (minutes.event_minute at time zone 'UTC')::date as event_day
-    from {{ ref('agg_metric_minutes') }} as minutes
+        held.device_id,
+        held.metric,
+        held.event_minute,
+        (held.event_minute at time zone 'UTC')::date as event_day,
+        held.n,
+        held.average
     {% if is_hour_run() -%}
-    inner join touched
-        on
-            minutes.device_id = touched.device_id
-            and minutes.event_minute >= touched.event_day::timestamp at time zone 'UTC'
-            and minutes.event_minute < (touched.event_day + 1)::timestamp at time zone 'UTC'
-    {% endif -%}
+    {{ from_touched(ref('agg_metric_minutes'), [
+        "held.source = 'wearable'",
+        "held.device_id = touched.device_id",
+        "held.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm')",
+        "held.event_minute >= touched.event_day::timestamp at time zone 'UTC'",
+        "held.event_minute < (touched.event_day + 1)::timestamp at time zone 'UTC'",
+    ]) }}
+    {%- else -%}
+    from {{ ref('agg_metric_minutes') }} as held
     where
-        minutes.source = 'wearable'
-        and minutes.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm')
+        held.source = 'wearable'
+        and held.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm')
+    {%- endif %}
 
 ),
 

@@ -1,0 +1,128 @@
+"""Benchmarks of the edge alone, with the object store behind it and nothing else running."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import polars as pl
+
+from benchmarks.bodies import EVENT_BYTES
+from benchmarks.figures import Figure
+from benchmarks.floors import bare_server, orjson_decode_rate
+from benchmarks.load import Load, Outcome
+from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
+from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_platform.delta import open_table
+from telemetry_platform.layout import LANDING_EVENTS
+from telemetry_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ROOT = Path(__file__).resolve().parent.parent
+_MOBILE = "/v1/events?source=mobile"
+_GRACE_SECONDS = 60
+
+
+class LostRowsError(RuntimeError):
+    """The table does not hold what the edge acknowledged."""
+
+
+def send(load: Load) -> Outcome:
+    """Run the load generator in a process of its own.
+
+    Raises:
+        subprocess.SubprocessError: It failed, or did not end in its time.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=orjson.dumps(asdict(load)),
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=_ROOT,
+        timeout=load.seconds + _GRACE_SECONDS,
+    )
+    return Outcome(**orjson.loads(done.stdout))
+
+
+def edge_batches(runs: int, posts: int = 600, events: int = 100) -> list[Figure]:
+    """Measure posts of 100 phone events: events per second and time to the acknowledgement."""
+    outcomes = _measure(runs, Load("", _MOBILE, posts, events, connections=16))
+    sizes = f"{posts:,} posts of {events} events of {EVENT_BYTES} bytes, 16 connections"
+    rates = _rates(outcomes, per_event=True)
+    return [
+        Figure(
+            "edge, posts of 100: events", "events/s", rates, sizes,
+            target=15_000, higher_is_better=True,
+            floor=orjson_decode_rate(), floor_name="orjson decode alone",
+        ),
+        *_latencies("edge, posts of 100: acknowledged", outcomes, sizes, target_p99=500.0),
+    ]  # fmt: skip
+
+
+def edge_singles(runs: int, posts: int = 6_000) -> list[Figure]:
+    """Measure posts of one event over 64 connections."""
+    load = Load("", _MOBILE, posts, 1, connections=64)
+    outcomes = _measure(runs, load)
+    with bare_server() as url:
+        floor = _rates([send(Load(url, _MOBILE, posts, 1, connections=64))], per_event=False)[0]
+    sizes = f"{posts:,} posts of 1 event of {EVENT_BYTES} bytes, 64 connections"
+    return [
+        Figure(
+            "edge, single events: requests", "requests/s", _rates(outcomes, per_event=False),
+            sizes, target=1_000, higher_is_better=True,
+            floor=floor, floor_name="bare HTTP server",
+        ),
+        *_latencies("edge, single events: acknowledged", outcomes, sizes),
+    ]  # fmt: skip
+
+
+def _measure(runs: int, load: Load) -> list[Outcome]:
+    """Run a load several times against a fresh edge, after one short run that warms it."""
+    with tempfile.TemporaryDirectory(prefix="telemetry-bench-") as folder:
+        Path(folder).chmod(0o755)
+        with EmbeddedStack(Settings(home=Path(folder)), only={"s3", "edge"}) as stack:
+            stack.start()
+            settings = stack.settings
+            key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8")
+            ready = replace(load, url=settings.ingest_url, api_key=key.strip())
+            warm = send(replace(ready, posts=max(1, load.posts // 10)))
+            outcomes = [send(ready) for _ in range(runs)]
+            _assert_stored(settings, [warm, *outcomes], load.posts)
+    return outcomes
+
+
+def _assert_stored(settings: Settings, outcomes: Sequence[Outcome], posts: int) -> None:
+    acknowledged = sum(outcome.accepted for outcome in outcomes)
+    table = open_table(settings, LANDING_EVENTS.path)
+    stored = 0 if table is None else pl.scan_delta(table).select(pl.len()).collect().item()
+    if stored != acknowledged:
+        message = f"acknowledged {acknowledged:,} events, the table holds {stored:,}"
+        raise LostRowsError(message)
+    for outcome in outcomes[1:]:
+        if outcome.posts != posts or set(outcome.statuses) != {"202"}:
+            message = f"{outcome.posts} of {posts} posts were answered: {outcome.statuses}"
+            raise LostRowsError(message)
+
+
+def _rates(outcomes: Sequence[Outcome], *, per_event: bool) -> tuple[float, ...]:
+    return tuple(
+        (outcome.events if per_event else outcome.posts) / outcome.seconds for outcome in outcomes
+    )
+
+
+def _latencies(
+    name: str, outcomes: Sequence[Outcome], sizes: str, target_p99: float | None = None
+) -> list[Figure]:
+    return [
+        Figure(f"{name}, p50", "ms", tuple(each.p50_ms for each in outcomes), sizes),
+        Figure(
+            f"{name}, p99", "ms", tuple(each.p99_ms for each in outcomes), sizes, target=target_p99
+        ),
+    ]

@@ -1,0 +1,39 @@
+"""The code location: everything Dagster sees, put together."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from telemetry_assets.defs.gold import gold_asset
+from telemetry_assets.defs.jobs import load_registries, refine_hour
+from telemetry_assets.defs.landing import landing_assets
+from telemetry_assets.defs.marts import marts_asset
+from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, silver_asset
+from telemetry_assets.defs.resources import LakeResource, MartsResource
+from telemetry_assets.defs.sensors import landing_sensor, reference_sensor
+from telemetry_assets.defs.warehouse import reference_assets, warehouse_asset
+from telemetry_assets.marts_build import lineage
+from telemetry_contracts.registry import load_registry
+from telemetry_platform.settings import get_settings
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """Build the assets from the contracts in force and the marts from the parsed dbt project."""
+    registry = load_registry()
+    marts = marts_asset(lineage(get_settings()))
+    return dg.Definitions(
+        assets=[
+            *landing_assets,
+            *(bronze_asset(contract) for contract in registry.values()),
+            *(silver_asset(contract) for contract in registry.values()),
+            exceptions_asset(registry),
+            gold_asset(registry),
+            warehouse_asset(registry),
+            *reference_assets(),
+            marts,
+        ],
+        jobs=[refine_hour, load_registries],
+        sensors=[landing_sensor(registry, sorted(marts.keys)), reference_sensor],
+        resources={"lake": LakeResource(), "marts": MartsResource()},
+    )

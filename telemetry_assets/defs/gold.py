@@ -1,0 +1,140 @@
+"""gold: mergeable aggregates, device profiles, the ledger and what the rules found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+
+from telemetry_assets.defs.metadata import column_schema, rows_metadata
+from telemetry_assets.defs.partitions import RETRIES, arrival_hours
+from telemetry_assets.defs.refinement import (
+    DUPLICATES_KEY,
+    QUARANTINE_KEY,
+    bronze_key,
+    run_sources,
+    silver_key,
+)
+from telemetry_assets.defs.resources import LakeResource
+from telemetry_assets.lakehouse.aggregating import device_profiles, metric_partials
+from telemetry_assets.lakehouse.tables import (
+    DEVICE_PROFILES,
+    LEDGER,
+    METRIC_PARTIALS,
+    RULE_OUTCOMES,
+)
+from telemetry_platform.layout import Table
+
+if TYPE_CHECKING:
+    from telemetry_assets.lakehouse.lake import Lake
+    from telemetry_contracts.registry import Registry
+
+PARTIALS_KEY = dg.AssetKey(["gold", "metric_partials"])
+PROFILES_KEY = dg.AssetKey(["gold", "device_profiles"])
+LEDGER_KEY = dg.AssetKey(["gold", "ledger"])
+OUTCOMES_KEY = dg.AssetKey(["gold", "rule_outcomes"])
+
+TABLES: dict[dg.AssetKey, Table] = {
+    PARTIALS_KEY: METRIC_PARTIALS,
+    PROFILES_KEY: DEVICE_PROFILES,
+    LEDGER_KEY: LEDGER,
+    OUTCOMES_KEY: RULE_OUTCOMES,
+}
+_DESCRIPTIONS = {
+    PARTIALS_KEY: "Count, mean, M2 and extremes by device, metric and event minute, mergeable.",
+    PROFILES_KEY: "Spans of event time in which a device described itself the same way.",
+    LEDGER_KEY: "What became of every accepted event of the hour.",
+    OUTCOMES_KEY: "Rows checked and failed by each contract rule.",
+}
+RECONCILIATION = "reconciliation"
+
+
+def gold_asset(registry: Registry) -> dg.AssetsDefinition:
+    """Build the four gold tables as one step, so that each silver partition is read once."""
+    silver = [silver_key(source) for source in registry.sources]
+    bronze = [bronze_key(source) for source in registry.sources]
+    deps = {
+        PARTIALS_KEY: silver,
+        PROFILES_KEY: silver,
+        LEDGER_KEY: [*silver, QUARANTINE_KEY, DUPLICATES_KEY],
+        OUTCOMES_KEY: bronze,
+    }
+
+    @dg.multi_asset(
+        name="gold",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=deps[key],
+                partitions_def=arrival_hours,
+                group_name="gold",
+                kinds={"deltalake", "polars"},
+                description=_DESCRIPTIONS[key],
+                metadata={"dagster/column_schema": column_schema(table.columns)},
+            )
+            for key, table in TABLES.items()
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                RECONCILIATION,
+                asset=LEDGER_KEY,
+                blocking=True,
+                partitions_def=arrival_hours,
+                description="accepted = silver + quarantined + duplicates + erased, to the row.",
+            )
+        ],
+        can_subset=True,
+        retry_policy=RETRIES,
+    )
+    def gold(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        hour = context.partition_key
+        sources = run_sources(context, lake.lake)
+        for key, table in TABLES.items():
+            if key not in context.selected_asset_keys:
+                continue
+            rows = _derive(key, lake.lake, hour, sources)
+            version = lake.lake.write(table, rows, hour, sources)
+            yield dg.MaterializeResult(asset_key=key, metadata=rows_metadata(rows.height, version))
+            if key == LEDGER_KEY:
+                yield reconciliation(rows)
+
+    return gold
+
+
+def reconciliation(ledger: pl.DataFrame) -> dg.AssetCheckResult:
+    """Judge ledger rows: every accepted event must be in exactly one place."""
+    kept = pl.sum_horizontal("silver", "quarantined", "duplicates", "erased")
+    judged = ledger.with_columns((pl.col("accepted") - kept).alias("unaccounted"))
+    wrong = judged.filter(pl.col("unaccounted") != 0)
+    return dg.AssetCheckResult(
+        asset_key=LEDGER_KEY,
+        check_name=RECONCILIATION,
+        passed=wrong.is_empty(),
+        metadata={
+            row["source"]: dg.MetadataValue.json(
+                {
+                    name: row[name]
+                    for name in (
+                        *("accepted", "silver", "quarantined", "duplicates", "erased"),
+                        "unaccounted",
+                    )
+                }
+            )
+            for row in judged.iter_rows(named=True)
+        },
+    )
+
+
+def _derive(key: dg.AssetKey, lake: Lake, hour: str, sources: list[str]) -> pl.DataFrame:
+    table = TABLES[key]
+    if key == LEDGER_KEY:
+        return lake.together(table, [lake.ledger(source, hour) for source in sources])
+    if key == OUTCOMES_KEY:
+        return lake.together(table, [lake.rule_outcomes(source, hour) for source in sources])
+    derive = metric_partials if key == PARTIALS_KEY else device_profiles
+    frames = [derive(lake.gold_input(source, hour), lake.registry[source]) for source in sources]
+    return lake.together(table, frames)

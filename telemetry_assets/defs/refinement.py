@@ -1,0 +1,179 @@
+"""bronze, silver and their exceptions: one asset per source and layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from telemetry_assets.defs.landing import EVENTS
+from telemetry_assets.defs.metadata import column_schema, rows_metadata
+from telemetry_assets.defs.partitions import RETRIES, SOURCES_TAG, arrival_hours
+from telemetry_assets.defs.resources import LakeResource
+from telemetry_assets.lakehouse.schemas import failures, silver_model
+from telemetry_assets.lakehouse.tables import (
+    DUPLICATES,
+    QUARANTINE,
+    bronze_table,
+    silver_table,
+)
+
+if TYPE_CHECKING:
+    from telemetry_assets.lakehouse.lake import Lake
+    from telemetry_contracts.contract import Contract
+    from telemetry_contracts.registry import Registry
+
+QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
+DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
+_SAMPLE = 5
+
+
+def bronze_key(source: str) -> dg.AssetKey:
+    """Return the key of a source's bronze asset."""
+    return dg.AssetKey(["bronze", source])
+
+
+def silver_key(source: str) -> dg.AssetKey:
+    """Return the key of a source's silver asset."""
+    return dg.AssetKey(["silver", source])
+
+
+def run_sources(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
+    """Return the sources whose data a run is about: those the sensor named, else all."""
+    named = context.run.tags.get(SOURCES_TAG)
+    return named.split(",") if named else list(lake.registry.sources)
+
+
+def bronze_asset(contract: Contract) -> dg.AssetsDefinition:
+    """Build `bronze/<source>`."""
+    table = bronze_table(contract)
+
+    @dg.asset(
+        key=bronze_key(contract.source),
+        deps=[EVENTS],
+        partitions_def=arrival_hours,
+        group_name="bronze",
+        kinds={"deltalake", "polars"},
+        retry_policy=RETRIES,
+        code_version=contract.version,
+        description=f"{contract.description} Landed payloads as typed columns.",
+        metadata={"dagster/column_schema": column_schema(table.columns, contract)},
+    )
+    def bronze(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+        built = lake.lake.build_bronze(contract.source, context.partition_key)
+        return dg.MaterializeResult(
+            metadata={
+                **rows_metadata(built.rows.height, built.version),
+                "landing_version": built.landing_version,
+                "contract_version": contract.version,
+            }
+        )
+
+    return bronze
+
+
+def silver_asset(contract: Contract) -> dg.AssetsDefinition:
+    """Build `silver/<source>` with its schema check."""
+    table = silver_table(contract)
+    key = silver_key(contract.source)
+
+    @dg.asset(
+        key=key,
+        deps=[bronze_key(contract.source)],
+        partitions_def=arrival_hours,
+        group_name="silver",
+        kinds={"deltalake", "polars", "pandera"},
+        retry_policy=RETRIES,
+        code_version=contract.version,
+        description=f"{contract.description} Unique, valid and enriched.",
+        metadata={"dagster/column_schema": column_schema(table.columns, contract)},
+        check_specs=[
+            dg.AssetCheckSpec(
+                "contract",
+                asset=key,
+                blocking=True,
+                partitions_def=arrival_hours,
+                description="Types, nulls, ranges, enums and unique ids, as the contract says.",
+            )
+        ],
+    )
+    def silver(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult]:
+        hour = context.partition_key
+        refined = lake.lake.refined(contract.source, hour)
+        version = lake.lake.write(table, refined.silver, hour)
+        yield dg.MaterializeResult(
+            metadata={
+                **rows_metadata(refined.silver.height, version),
+                "quarantined": refined.quarantine.height,
+                "duplicates": refined.duplicates.height,
+            },
+            check_results=[_contract_check(contract, lake.lake, hour)],
+        )
+
+    return silver
+
+
+def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
+    """Build `silver/quarantine` and `silver/duplicates`, over all sources."""
+    bronze = [bronze_key(source) for source in registry.sources]
+    tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES}
+    descriptions = {
+        QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens.",
+        DUPLICATES_KEY: "Events whose id had landed before, and the event that came first.",
+    }
+
+    @dg.multi_asset(
+        name="silver_exceptions",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=bronze,
+                partitions_def=arrival_hours,
+                group_name="silver",
+                kinds={"deltalake", "polars"},
+                description=descriptions[key],
+                metadata={"dagster/column_schema": column_schema(table.columns)},
+            )
+            for key, table in tables.items()
+        ],
+        can_subset=True,
+        retry_policy=RETRIES,
+    )
+    def silver_exceptions(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult]:
+        hour = context.partition_key
+        sources = run_sources(context, lake.lake)
+        frames = {
+            QUARANTINE_KEY: [lake.lake.refined(source, hour).quarantine for source in sources],
+            DUPLICATES_KEY: [lake.lake.refined(source, hour).duplicates for source in sources],
+        }
+        for key in context.selected_asset_keys:
+            table = tables[key]
+            rows = lake.lake.together(table, frames[key])
+            version = lake.lake.write(table, rows, hour, sources)
+            metadata = rows_metadata(rows.height, version)
+            if key == QUARANTINE_KEY and not rows.is_empty():
+                counts = rows.explode("rules")["rules"].value_counts(sort=True)
+                metadata["broken_rules"] = dg.MetadataValue.json(dict(counts.rows()))
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+
+    return silver_exceptions
+
+
+def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckResult:
+    """Hold what was written, read back, against the declared schema."""
+    written = lake.silver(contract.source, hour)
+    failed = failures(silver_model(contract), written)
+    return dg.AssetCheckResult(
+        check_name="contract",
+        asset_key=silver_key(contract.source),
+        passed=not failed,
+        metadata={
+            "rows": written.height,
+            "failures": dg.MetadataValue.json(failed[:_SAMPLE]),
+        },
+    )

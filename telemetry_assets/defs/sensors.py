@@ -1,0 +1,198 @@
+"""Sensors that only discover: which arrival hours changed, which registries are new."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from telemetry_assets.defs.jobs import REFINE, load_registries, refine_hour
+from telemetry_assets.defs.landing import EVENTS
+from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
+from telemetry_assets.defs.refinement import bronze_key, silver_key
+from telemetry_assets.defs.warehouse import warehouse_key
+from telemetry_assets.lakehouse.delta_log import NO_VERSION, Changes, DeltaLog
+from telemetry_assets.lakehouse.reference import registry_versions
+from telemetry_platform.layout import LANDING_EVENTS, LANDING_REJECTED
+from telemetry_platform.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from telemetry_contracts.registry import Registry
+
+LISTEN_SECONDS = 25.0
+"""How long a tick listens; Dagster ends a tick after 60 s."""
+
+POLL_SECONDS = 0.2
+MAX_REQUESTS = 8
+REFERENCE_POLL_SECONDS = 30
+
+_WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path)
+_PARTITION_TAG = "dagster/partition"
+
+
+@dataclass
+class Backlog:
+    """The sensor's cursor: how far each log was read, and hours that still need a run.
+
+    Attributes:
+        versions: Last version read, by table.
+        waiting: Newest version and changed sources, by hour.
+    """
+
+    versions: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> Backlog:
+        """Read a cursor; without one, everything that ever landed is new."""
+        return cls(**json.loads(cursor)) if cursor else cls()
+
+    def dump(self) -> str:
+        """Write the cursor."""
+        return json.dumps({"versions": self.versions, "waiting": self.waiting}, sort_keys=True)
+
+    def add(self, table: str, changes: Changes) -> None:
+        """Take note of what changed in a table."""
+        self.versions[table] = changes.version
+        for (source, hour), version in changes.partitions.items():
+            entry = self.waiting.setdefault(hour, {"version": NO_VERSION, "sources": []})
+            entry["version"] = max(entry["version"], version)
+            entry["sources"] = sorted({*entry["sources"], source})
+
+    def take(self, busy: set[str], limit: int) -> dict[str, dict[str, Any]]:
+        """Remove and return hours to run now: oldest first, none that is being run."""
+        ready = [hour for hour in sorted(self.waiting) if hour not in busy][:limit]
+        return {hour: self.waiting.pop(hour) for hour in ready}
+
+
+def landing_sensor(registry: Registry, marts: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
+    """Build the sensor that follows the Delta logs of landing.
+
+    It listens inside its tick, because Dagster starts ticks at most every 5 s. Its cursor moves
+    only over commits it has taken note of, so none is skipped; an hour whose run is going on
+    waits, and then gets one run for all that came meanwhile.
+    """
+
+    @dg.sensor(
+        name="landing_sensor",
+        job=refine_hour,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests a run for every arrival hour that changed in landing.",
+    )
+    def follow_landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        settings = get_settings()
+        logs = {path: DeltaLog(settings, path) for path in _WATCHED}
+        backlog = Backlog.parse(context.cursor)
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while True:
+            for path, log in logs.items():
+                backlog.add(path, log.changes_after(backlog.versions.get(path, NO_VERSION)))
+            if backlog.waiting:
+                taken = backlog.take(_busy_hours(context.instance), MAX_REQUESTS)
+                if taken:
+                    requests = [_request(hour, taken[hour], registry, marts) for hour in taken]
+                    return dg.SensorResult(
+                        run_requests=requests,
+                        cursor=backlog.dump(),
+                        asset_events=[_landed(hour, taken[hour]) for hour in taken],
+                    )
+            if time.monotonic() >= deadline:
+                context.update_cursor(backlog.dump())
+                return dg.SkipReason(_idle_reason(backlog))
+            time.sleep(POLL_SECONDS)
+
+    return follow_landing
+
+
+@dg.sensor(
+    name="reference_sensor",
+    job=load_registries,
+    minimum_interval_seconds=REFERENCE_POLL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a run when a registry in the bucket changed.",
+)
+def reference_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Compare the registries' entity tags with those of the last run."""
+    seen = json.loads(context.cursor) if context.cursor else {}
+    found = registry_versions(get_settings())
+    changed = sorted(name for name, tag in found.items() if seen.get(name) != tag)
+    if not changed:
+        return dg.SkipReason("No registry changed.")
+    key = ",".join(f"{name}:{found[name]}" for name in changed)
+    selection = [dg.AssetKey(["reference", name]) for name in changed]
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=key, asset_selection=selection)],
+        cursor=json.dumps(found),
+    )
+
+
+def _request(
+    hour: str, entry: dict[str, Any], registry: Registry, marts: Sequence[dg.AssetKey]
+) -> dg.RunRequest:
+    sources = [source for source in entry["sources"] if source in registry]
+    per_source = [bronze_key, silver_key, warehouse_key]
+    unchanged = {key(s) for s in registry.sources if s not in sources for key in per_source}
+    return dg.RunRequest(
+        run_key=f"{hour}:{entry['version']}:{'+'.join(sources)}",
+        partition_key=hour,
+        asset_selection=[
+            key for key in selected_keys(registry, marts) if key not in unchanged
+        ],
+        tags={SOURCES_TAG: ",".join(sources), VERSION_TAG: str(entry["version"])},
+    )
+
+
+def selected_keys(registry: Registry, marts: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
+    """Return every asset of the refinement job."""
+    per_source = [
+        key(source) for source in registry.sources for key in (bronze_key, silver_key, warehouse_key)
+    ]
+    shared = [
+        *(dg.AssetKey(["silver", name]) for name in ("quarantine", "duplicates")),
+        *(
+            dg.AssetKey(["gold", name])
+            for name in ("metric_partials", "device_profiles", "ledger", "rule_outcomes")
+        ),
+        *(
+            warehouse_key(name)
+            for name in (
+                *("quarantine", "duplicates", "metric_partials", "device_profiles"),
+                *("ledger", "rule_outcomes", "rejected", "files"),
+            )
+        ),
+    ]
+    return [*per_source, *shared, *marts]
+
+
+def _landed(hour: str, entry: dict[str, Any]) -> dg.AssetObservation:
+    return dg.AssetObservation(
+        asset_key=EVENTS,
+        partition=hour,
+        metadata={"delta_version": entry["version"], "sources": ", ".join(entry["sources"])},
+    )
+
+
+def _busy_hours(instance: dg.DagsterInstance) -> set[str]:
+    unfinished = [
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
+    runs = instance.get_runs(dg.RunsFilter(job_name=REFINE, statuses=unfinished))
+    return {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
+
+
+def _idle_reason(backlog: Backlog) -> str:
+    if backlog.waiting:
+        hours = ", ".join(sorted(backlog.waiting))
+        return f"Waiting for the runs of {hours} to end."
+    read = ", ".join(f"{table} to version {v}" for table, v in sorted(backlog.versions.items()))
+    return f"Nothing new landed; read {read}."

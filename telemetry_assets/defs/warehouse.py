@@ -1,0 +1,149 @@
+"""warehouse: the Postgres copies of silver and gold, and the registries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+
+from telemetry_assets.defs import gold, landing, refinement
+from telemetry_assets.defs.metadata import column_schema
+from telemetry_assets.defs.partitions import RETRIES, arrival_hours
+from telemetry_assets.defs.resources import LakeResource
+from telemetry_assets.lakehouse import warehouse_schema as schema
+from telemetry_assets.lakehouse.reference import read_registry
+from telemetry_assets.lakehouse.tables import (
+    DEVICE_PROFILES,
+    DUPLICATES,
+    LEDGER,
+    METRIC_PARTIALS,
+    QUARANTINE,
+    RULE_OUTCOMES,
+    silver_table,
+)
+from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
+from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, SOURCE, Table
+
+if TYPE_CHECKING:
+    from telemetry_assets.lakehouse.lake import Lake
+    from telemetry_contracts.registry import Registry
+
+
+def warehouse_key(name: str) -> dg.AssetKey:
+    """Return the key of a warehouse table's asset."""
+    return dg.AssetKey(["warehouse", name])
+
+
+def _loads(registry: Registry) -> list[tuple[schema.WarehouseTable, Table, dg.AssetKey]]:
+    """Return each partitioned warehouse table, the Delta table it copies and that one's asset."""
+    events = [
+        (schema.event_table(contract), silver_table(contract), refinement.silver_key(source))
+        for source, contract in registry.items()
+    ]
+    return [
+        *events,
+        (schema.QUARANTINED, QUARANTINE, refinement.QUARANTINE_KEY),
+        (schema.DUPLICATED, DUPLICATES, refinement.DUPLICATES_KEY),
+        (schema.PARTIALS, METRIC_PARTIALS, gold.PARTIALS_KEY),
+        (schema.PROFILES, DEVICE_PROFILES, gold.PROFILES_KEY),
+        (schema.LEDGERS, LEDGER, gold.LEDGER_KEY),
+        (schema.OUTCOMES, RULE_OUTCOMES, gold.OUTCOMES_KEY),
+        (schema.REJECTED, LANDING_REJECTED, landing.REJECTED),
+        (schema.FILES, LANDING_FILES, landing.FILES),
+    ]
+
+
+def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
+    """Build the warehouse tables as one step: one transaction replaces the hour in all of them."""
+    loads = {warehouse_key(table.name): (table, delta, up) for table, delta, up in _loads(registry)}
+
+    @dg.multi_asset(
+        name="warehouse",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[upstream],
+                partitions_def=arrival_hours,
+                group_name="warehouse",
+                kinds={"postgres"},
+                description=f"`{table.qualified}`: a copy of {upstream.to_user_string()}.",
+                metadata={
+                    "dagster/column_schema": column_schema(
+                        table.columns, registry.get(table.name)
+                    ),
+                    "dagster/table_name": table.qualified,
+                },
+            )
+            for key, (table, _, upstream) in loads.items()
+        ],
+        can_subset=True,
+        retry_policy=RETRIES,
+    )
+    def warehouse(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult]:
+        hour = context.partition_key
+        settings = lake.lake.settings
+        sources = refinement.run_sources(context, lake.lake)
+        selected = [loads[key] for key in loads if key in context.selected_asset_keys]
+        tables = [table for table, _, _ in selected]
+        create_tables(settings, registry)
+        loaded: dict[str, int] = {}
+        with warehouse_load(settings, tables, hour) as load:
+            for table, delta, _ in selected:
+                loaded[table.name] = 0
+                for source, rows in _by_source(lake.lake, delta, hour, sources):
+                    loaded[table.name] += load.replace(table, rows, source)
+        for name, rows in loaded.items():
+            yield dg.MaterializeResult(
+                asset_key=warehouse_key(name),
+                metadata={
+                    "dagster/partition_row_count": rows,
+                    "dagster/table_name": f"{schema.SCHEMA}.{name}",
+                },
+            )
+
+    return warehouse
+
+
+def reference_assets() -> list[dg.AssetsDefinition]:
+    """Build `reference/devices` and `reference/users`, which replace their table whole."""
+    return [
+        _reference(schema.DEVICES, "Devices as their owners registered them: place, zone, user."),
+        _reference(schema.USERS, "People who wear or carry devices: year of birth and sex."),
+    ]
+
+
+def _reference(table: schema.WarehouseTable, description: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["reference", table.name],
+        group_name="reference",
+        kinds={"s3", "postgres"},
+        retry_policy=RETRIES,
+        description=f"{description} Read from `reference/{table.name}.csv` in the bucket.",
+        metadata={"dagster/column_schema": column_schema(table.columns)},
+    )
+    def reference(lake: LakeResource) -> dg.MaterializeResult:
+        settings = lake.lake.settings
+        create_tables(settings, lake.lake.registry)
+        rows = replace_registry(settings, table, read_registry(settings, table))
+        return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+    return reference
+
+
+def _by_source(
+    lake: Lake, delta: Table, hour: str, sources: list[str]
+) -> Iterator[tuple[str | None, pl.DataFrame]]:
+    """Return the parts of an hour to load, each with the source it replaces."""
+    if SOURCE not in delta.partition_by:
+        source = delta.path.rpartition("/")[2]
+        if source in sources:
+            yield None, lake.read(delta, hour)
+        return
+    rows = lake.read(delta, hour, sources)
+    for source in sources:
+        yield source, rows.filter(pl.col(SOURCE) == source)
+

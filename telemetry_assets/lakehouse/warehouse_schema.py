@@ -1,0 +1,171 @@
+"""The Postgres tables that gold and silver are loaded into, and their DDL.
+
+Every table but the registries is partitioned by day of arrival, so that a day can be dropped whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from telemetry_assets.lakehouse.tables import (
+    DEVICE_PROFILES,
+    DUPLICATES,
+    LEDGER,
+    METRIC_PARTIALS,
+    QUARANTINE,
+    RULE_OUTCOMES,
+)
+from telemetry_contracts.contract import Contract
+from telemetry_contracts.frames import UTC_TIME, silver_schema
+from telemetry_contracts.registry import Registry
+from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, RECEIVED_HOUR, SOURCE
+
+SCHEMA = "warehouse"
+
+_SQL_TYPES = {
+    pl.String: "text",
+    pl.Float64: "double precision",
+    pl.Int64: "bigint",
+    pl.Int32: "integer",
+    pl.Boolean: "boolean",
+    pl.Datetime: "timestamptz",
+    pl.List: "text[]",
+}
+_REQUIRED = frozenset(
+    {SOURCE, RECEIVED_HOUR, "device_id", "event_time", "metric", "event_minute", "n"}
+)
+_NULLABLE_HERE = {"quarantine", "rejected", "files"}
+
+
+@dataclass(frozen=True)
+class WarehouseTable:
+    """A table of schema `warehouse`.
+
+    Attributes:
+        name: Name without the schema.
+        columns: Polars types by column; `received_hour` is a timestamp here.
+        json: Text columns that are stored as jsonb.
+        indexes: Column lists to index, beside `received_hour`.
+        tombstones: Key columns by which a vanished row is kept with n = 0, so that the marts can
+            find what it had touched.
+    """
+
+    name: str
+    columns: dict[str, pl.DataType | type[pl.DataType]]
+    json: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+    tombstones: tuple[str, ...] = ()
+    partitioned: bool = field(default=True)
+
+    @property
+    def qualified(self) -> str:
+        """Name with the schema."""
+        return f"{SCHEMA}.{self.name}"
+
+    def ddl(self) -> list[str]:
+        """Return statements that create the table and its indexes where they are missing."""
+        columns = ", ".join(self._column(name, dtype) for name, dtype in self.columns.items())
+        tail = f" PARTITION BY RANGE ({RECEIVED_HOUR})" if self.partitioned else ""
+        statements = [f"CREATE TABLE IF NOT EXISTS {self.qualified} ({columns}){tail}"]
+        indexes = (RECEIVED_HOUR, *self.indexes) if self.partitioned else self.indexes
+        statements += [
+            f"CREATE INDEX IF NOT EXISTS {self._index_name(columns)} "
+            f"ON {self.qualified} ({columns})"
+            for columns in indexes
+        ]
+        return statements
+
+    def partition_ddl(self, day: str, next_day: str) -> str:
+        """Return the statement that creates the partition of one day (`2026-11-22`)."""
+        name = f"{self.qualified}_{day.replace('-', '')}"
+        return (
+            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {self.qualified} "
+            f"FOR VALUES FROM ('{day} 00:00+00') TO ('{next_day} 00:00+00')"
+        )
+
+    def _column(self, name: str, dtype: pl.DataType | type[pl.DataType]) -> str:
+        sql = "jsonb" if name in self.json else _SQL_TYPES[dtype.base_type()]
+        required = name in _REQUIRED and self.name not in _NULLABLE_HERE
+        return f"{name} {sql}{' NOT NULL' if required else ''}"
+
+    def _index_name(self, columns: str) -> str:
+        return f"{self.name}_{'_'.join(columns.replace(',', ' ').split())}"[:63]
+
+
+def event_table(contract: Contract) -> WarehouseTable:
+    """Return the table of one source's silver events."""
+    indexes = {"mobile": ("session_id",)}
+    return WarehouseTable(
+        contract.source,
+        _loaded(dict(silver_schema(contract))),
+        indexes=("device_id, event_time", *indexes.get(contract.source, ())),
+    )
+
+
+def _loaded(columns: dict[str, pl.DataType | type[pl.DataType]]) -> dict[
+    str, pl.DataType | type[pl.DataType]
+]:
+    """Return a Delta table's columns as they are loaded: the hour as its first moment."""
+    return {**columns, RECEIVED_HOUR: UTC_TIME}
+
+
+PARTIALS = WarehouseTable(
+    "metric_partials",
+    _loaded(METRIC_PARTIALS.columns),
+    indexes=("source, device_id, metric, event_minute", "source_file"),
+    tombstones=(SOURCE, RECEIVED_HOUR, "device_id", "source_file", "metric", "event_minute"),
+)
+PROFILES = WarehouseTable(
+    "device_profiles",
+    _loaded(DEVICE_PROFILES.columns),
+    json=("attributes",),
+    indexes=("source, device_id",),
+)
+QUARANTINED = WarehouseTable(
+    "quarantine", _loaded(QUARANTINE.columns), json=("reasons",), indexes=("event_id",)
+)
+DUPLICATED = WarehouseTable("duplicates", _loaded(DUPLICATES.columns), indexes=("event_id",))
+REJECTED = WarehouseTable(
+    "rejected",
+    _loaded(
+        {
+            name: dtype
+            for name, dtype in LANDING_REJECTED.columns.items()
+            if name not in ("body_sealed", "violations")
+        }
+    ),
+    indexes=("receipt_id",),
+)
+FILES = WarehouseTable("files", _loaded(LANDING_FILES.columns), indexes=("file",))
+LEDGERS = WarehouseTable("ledger", _loaded(LEDGER.columns))
+OUTCOMES = WarehouseTable("rule_outcomes", _loaded(RULE_OUTCOMES.columns))
+
+DEVICES = WarehouseTable(
+    "devices",
+    {
+        "device_id": pl.String,
+        "user_id": pl.String,
+        "place_name": pl.String,
+        "latitude": pl.Float64,
+        "longitude": pl.Float64,
+        "time_zone": pl.String,
+        "registered_at": UTC_TIME,
+    },
+    partitioned=False,
+)
+USERS = WarehouseTable(
+    "users",
+    {"user_id": pl.String, "birth_year": pl.Int32, "sex": pl.String},
+    partitioned=False,
+)
+
+PARTITIONED = (PARTIALS, PROFILES, QUARANTINED, DUPLICATED, REJECTED, FILES, LEDGERS, OUTCOMES)
+REGISTRIES = (DEVICES, USERS)
+
+
+def all_tables(registry: Registry) -> tuple[WarehouseTable, ...]:
+    """Return every table of the warehouse."""
+    events = tuple(event_table(contract) for contract in registry.values())
+    return (*events, *PARTITIONED, *REGISTRIES)

@@ -1,0 +1,91 @@
+"""`telemetry bench`: measure the promised figures on this machine and say which are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from telemetry_cli.errors import CommandError
+from telemetry_cli.output import JsonOption, people, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.figures import Figure
+
+    Case = Callable[[int], list[Figure]]
+
+_RUNS = 3
+_LONGEST_RUNS = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the `telemetry` program."""
+    app.command("bench")(bench)
+
+
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="edge, singles, csv, freshness, memory, demo; all without a name."),
+    ] = None,
+    *,
+    runs: Annotated[
+        int, typer.Option(help="Runs a figure; the median counts.", min=1, max=_LONGEST_RUNS)
+    ] = _RUNS,
+    out: Annotated[Path | None, typer.Option(help="File for a Markdown table.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure on this machine, with servers and homes of its own; exits 1 when a promise is broken.
+
+    A load generator in its own process posts to loopback, bounded in posts and time. Each case
+    starts what it needs in a temporary home and removes it again.
+    """
+    cases = _cases()
+    chosen = names or list(cases)
+    if unknown := [name for name in chosen if name not in cases]:
+        raise CommandError(f"No benchmark {unknown[0]!r}.", f"There are: {', '.join(cases)}.")
+    from benchmarks.figures import HEADER, machine, markdown, rows
+
+    facts = machine()
+    console = people()
+    figures: list[Figure] = []
+    for name in chosen:
+        with console.status(f"{name}: {runs} runs"):
+            figures += cases[name](runs)
+        console.print(f"[green]measured[/] {name}")
+    if out is not None:
+        out.write_text(markdown(figures, facts), encoding="utf-8")
+    if as_json:
+        print_json({"machine": facts, "figures": [figure.document() for figure in figures]})
+    else:
+        print_table(", ".join(f"{name}: {value}" for name, value in facts.items()), HEADER,
+                    rows(figures))  # fmt: skip
+    if any(figure.met is False for figure in figures):
+        raise typer.Exit(1)
+
+
+def _cases() -> dict[str, Case]:
+    """Return the benchmarks by name.
+
+    Raises:
+        CommandError: The program does not run from a checkout, which alone has the benchmarks.
+    """
+    try:
+        from benchmarks import edge_cases, pipeline_cases
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("benchmarks"):
+            raise
+        raise CommandError(
+            "The benchmarks are not installed.", "Run them in a checkout: `make bench`."
+        ) from error
+    return {
+        "edge": edge_cases.edge_batches,
+        "singles": edge_cases.edge_singles,
+        "csv": pipeline_cases.csv_to_marts,
+        "freshness": pipeline_cases.post_to_mart,
+        "memory": pipeline_cases.idle_memory,
+        "demo": pipeline_cases.warm_demo,
+    }

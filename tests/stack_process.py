@@ -1,0 +1,98 @@
+"""A real `telemetry up` for the tests: a home of its own, started, questioned and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+DEADLINE_SECONDS = 120.0
+
+
+@contextmanager
+def stack_home() -> Generator[Path]:
+    """Yield an empty home that an unprivileged Postgres can enter; pytest's own paths are not."""
+    home = Path(tempfile.mkdtemp(prefix="telemetry-test-"))
+    home.chmod(0o755)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def telemetry(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one `telemetry` command for a home."""
+    return subprocess.run(
+        [sys.executable, "-m", "telemetry_cli", *arguments],
+        env={**os.environ, "TELEMETRY_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+@contextmanager
+def telemetry_up(home: Path, *only: str) -> Generator[subprocess.Popen[str]]:
+    """Run `telemetry up` until the block ends, entering it when the stack is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "telemetry_cli", "up", "--json"]
+        + [word for name in only for word in ("--only", name)],
+        env={**os.environ, "TELEMETRY_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        document = read_document(process.stdout)
+        assert "error" not in document, document
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=DEADLINE_SECONDS)
+        process.stdout.close()
+
+
+def read_document(stream: Any) -> dict[str, Any]:
+    """Read one JSON document from a stream that stays open."""
+    text = ""
+    for line in stream:
+        text += line
+        if line.rstrip() == "}":
+            return json.loads(text)
+    raise AssertionError(f"no JSON document came: {text!r}")
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Return every process that has this home in its command line or as working directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), process.cwd()]
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+        if process.pid != os.getpid() and any(str(home) in word for word in words):
+            found.append(process)
+    return found
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+    ends = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < ends, f"did not happen: {what}"
+        time.sleep(0.05)
