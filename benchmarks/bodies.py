@@ -8,9 +8,9 @@ from typing import Final
 EVENT_BYTES: Final = 480
 
 _HEAD: Final = (
-    '{{"event_id":"{event_id}","device":{{"id":"phone-{phone:04d}","model":"Pixel 8",'
-    '"manufacturer":"Google","sdk":34}},"user":{{"email":"bench{phone:04d}@mail.example.org"}},'
-    '"battery":{{"level":{level}}},"network":{{"wifiName":"\\"bench network\\"",'
+    '{{"event_id":"{event_id}","device":{{"id":"p-{phone:04d}","model":"Pixel 8",'
+    '"manufacturer":"Google","sdk":34}},"user":{{"email":"p{phone:04d}@mail.example.org"}},'
+    '"battery":{{"level":{level}}},"network":{{"wifiName":"\\"bench\\"",'
     '"wifiIP":"192.0.2.20","connectivity":"wifi"}},"app":{{"name":"{name}",'
     '"version":"1.0.0","buildNumber":"1"}},"sensor":{{"accelerometer":{{"x":0.1,"y":9.7,"z":0.3}}}},'
     '"session":{{"id":"{session}","timestamp":"{timestamp}"}}}}'
@@ -23,7 +23,7 @@ def mobile_event(number: int, run: uuid.UUID, timestamp: str) -> bytes:
     Args:
         number: From 0; decides id, phone, session and battery level.
         run: Makes the ids of two runs differ.
-        timestamp: RFC 3339 with microseconds, of one length for all events.
+        timestamp: ISO 8601 with microseconds and without a zone, as the phones write it.
     """
     phone = number % 1_000
     values = {

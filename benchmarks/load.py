@@ -162,7 +162,7 @@ async def run(load: Load) -> Outcome:
     if load.posts * load.events * 500 > _LARGEST_LOAD:
         message = f"more than {_LARGEST_LOAD // _MEGABYTE} MB of bodies"
         raise ValueError(message)
-    timestamp = datetime.now(UTC).isoformat(timespec="microseconds")
+    timestamp = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
     bodies = mobile_posts(load.posts, load.events, uuid.uuid4(), timestamp)
     requests = deque(_request(load, f"{host}:{port}", body) for body in bodies)
     state = _Run(requests, load.seconds)

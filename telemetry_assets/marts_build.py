@@ -122,7 +122,9 @@ class MartsBuilder:
             raise MartsFailed(str(result.exception))
         nodes = [_built(entry) for entry in result.result.results]
         if check and not result.success:
-            failed = [f"{n.name}: {n.message}" for n in nodes if n.status not in ("success", "pass")]
+            failed = [
+                f"{n.name}: {n.message}" for n in nodes if n.status not in ("success", "pass")
+            ]
             raise MartsFailed("; ".join(failed) or str(result.exception))
         return nodes
 

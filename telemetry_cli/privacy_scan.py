@@ -172,7 +172,7 @@ def decoded(body: bytes) -> Iterator[bytes]:
     elif body.startswith(_GZIP_MAGIC):
         try:
             yield gzip.decompress(body)
-        except (EOFError, zlib.error):
+        except (EOFError, gzip.BadGzipFile, zlib.error):
             return  # Looks like gzip and is not.
     elif body.startswith(_ZSTD_MAGIC):
         yield zstandard.ZstdDecompressor().decompressobj().decompress(body)

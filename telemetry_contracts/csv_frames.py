@@ -330,9 +330,7 @@ def _events(frame: pl.DataFrame, contract: Contract, shape: Shape, file: str) ->
             encoded[DEVICE_ID], encoded[EVENT_TIME].to_physical(), encoded["content"], strict=True
         )
     ]
-    return encoded.select(
-        pl.Series(EVENT_ID, ids, pl.String), DEVICE_ID, EVENT_TIME, "payload"
-    )
+    return encoded.select(pl.Series(EVENT_ID, ids, pl.String), DEVICE_ID, EVENT_TIME, "payload")
 
 
 def _hide(

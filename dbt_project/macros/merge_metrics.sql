@@ -27,14 +27,6 @@
 {%- endmacro %}
 
 
-{#- Conditions for `from_touched`: equality of these columns. -#}
-{% macro same(columns) -%}
-    {%- for column in columns -%}
-    held.{{ column }} = touched.{{ column }}{{ ' and ' if not loop.last }}
-    {%- endfor -%}
-{%- endmacro %}
-
-
 {#-
     Two CTEs, `weighed` and `merged`, that merge the rows of `parts` (n, average, m2, total, minimum,
     maximum, first and last) into one row per `keys`. Chan, Golub and LeVeque 1983, with the grand

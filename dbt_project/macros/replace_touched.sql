@@ -19,45 +19,76 @@
     {% set columns = arguments['dest_columns'] | map(attribute='name') | list %}
     {% set compared = columns | reject('in', keys + meta.get('ignore', [])) | list %}
 
+    {% if meta['scope'] == 'hour' -%}
+        {%- set in_scope = 'standing.received_hour = ' ~ arrival_hour() -%}
+    {%- elif meta['scope'] == 'day' -%}
+        {%- set in_scope = 'standing.received_day = ' ~ arrival_day() -%}
+    {%- endif %}
+
     delete from {{ target }} as standing
     where
-        {% if meta['scope'] == 'hour' -%}
-        standing.received_hour = {{ arrival_hour() }}
-        {%- elif meta['scope'] == 'day' -%}
-        standing.received_day = {{ arrival_day() }}
-        {%- else -%}
-        ({{ prefixed(meta['scope'], 'standing') }}) in (
-            select {{ prefixed(meta['scope'], 'fresh') }}
-            from {{ fresh }} as fresh
-        )
-        {%- endif %}
+        {% if in_scope -%}
+        {{ in_scope }}
         and not exists (
             select 1
             from {{ fresh }} as fresh
-            where
-                {% for key in keys -%}
-                fresh.{{ key }} = standing.{{ key }} and
-                {% endfor -%}
-                ({{ prefixed(compared, 'fresh') }})
-                is not distinct from ({{ prefixed(compared, 'standing') }})
+            where {{ is_same_row(keys, compared) }}
         );
+        {%- else -%}
+        standing.ctid in (
+            select standing.ctid
+            from (select distinct {{ meta['scope'] | join(', ') }} from {{ fresh }}) as touched
+            cross join lateral (
+                select standing.ctid, standing.*
+                from {{ target }} as standing
+                where {{ equal(meta['scope'], 'standing', 'touched') }}
+                -- One index look-up per touched key, however many there are.
+                offset 0
+            ) as standing
+            where
+                not exists (
+                    select 1
+                    from {{ fresh }} as fresh
+                    where {{ is_same_row(keys, compared) }}
+                )
+        );
+        {%- endif %}
 
     insert into {{ target }} ({{ columns | join(', ') }})
     select {{ prefixed(columns, 'fresh') }}
     from {{ fresh }} as fresh
     where
         {% if meta.get('tombstone') -%}
-        fresh.{{ meta['tombstone'] }} is not null and
-        {% endif -%}
+        fresh.{{ meta['tombstone'] }} is not null
+        and {% endif -%}
         not exists (
             select 1
             from {{ target }} as standing
             where
-                {% for key in keys -%}
-                standing.{{ key }} = fresh.{{ key }}{{ ' and ' if not loop.last }}
-                {%- endfor %}
+                {{ equal(keys, 'standing', 'fresh') }}
+                {% if in_scope -%}
+                and {{ in_scope }}
+                {%- else -%}
+                offset 0
+                {%- endif %}
         );
 {% endmacro %}
+
+
+{#- True where the rows `fresh` and `standing` hold the same. -#}
+{% macro is_same_row(keys, compared) -%}
+    {{ equal(keys, 'fresh', 'standing') }}
+    and ({{ prefixed(compared, 'fresh') }})
+    is not distinct from ({{ prefixed(compared, 'standing') }})
+{%- endmacro %}
+
+
+{#- Equality of these columns in two relations. -#}
+{% macro equal(columns, one, other) -%}
+    {%- for column in columns -%}
+    {{ one }}.{{ column }} = {{ other }}.{{ column }}{{ ' and ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
 
 
 {#- `columns` as a list in SQL, each with the alias of its relation. -#}

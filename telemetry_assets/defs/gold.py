@@ -1,9 +1,6 @@
 """gold: mergeable aggregates, device profiles, the ledger and what the rules found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -19,17 +16,15 @@ from telemetry_assets.defs.refinement import (
 )
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse.aggregating import device_profiles, metric_partials
+from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
     LEDGER,
     METRIC_PARTIALS,
     RULE_OUTCOMES,
 )
+from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import Table
-
-if TYPE_CHECKING:
-    from telemetry_assets.lakehouse.lake import Lake
-    from telemetry_contracts.registry import Registry
 
 PARTIALS_KEY = dg.AssetKey(["gold", "metric_partials"])
 PROFILES_KEY = dg.AssetKey(["gold", "device_profiles"])

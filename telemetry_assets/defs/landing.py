@@ -27,5 +27,7 @@ def _landing(key: dg.AssetKey, table: Table, description: str) -> dg.AssetSpec:
 landing_assets = [
     _landing(EVENTS, LANDING_EVENTS, "Accepted events, tokenized, by hour of arrival."),
     _landing(REJECTED, LANDING_REJECTED, "Refused events, their bodies sealed, with the reasons."),
-    _landing(FILES, LANDING_FILES, "Files that the inbox processed, and what became of their rows."),
+    _landing(
+        FILES, LANDING_FILES, "Files that the inbox processed, and what became of their rows."
+    ),
 ]

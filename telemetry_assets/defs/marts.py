@@ -1,7 +1,5 @@
 """marts: the dbt models as assets, built inside the run that loads the warehouse."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

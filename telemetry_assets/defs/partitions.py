@@ -21,4 +21,3 @@ RETRIES = dg.RetryPolicy(
     max_retries=3, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 """For outages of the object store or Postgres; every step can be repeated at will."""
-

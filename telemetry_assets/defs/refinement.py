@@ -1,9 +1,6 @@
 """bronze, silver and their exceptions: one asset per source and layer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,6 +8,7 @@ from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.metadata import column_schema, rows_metadata
 from telemetry_assets.defs.partitions import RETRIES, SOURCES_TAG, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
+from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -18,11 +16,8 @@ from telemetry_assets.lakehouse.tables import (
     bronze_table,
     silver_table,
 )
-
-if TYPE_CHECKING:
-    from telemetry_assets.lakehouse.lake import Lake
-    from telemetry_contracts.contract import Contract
-    from telemetry_contracts.registry import Registry
+from telemetry_contracts.contract import Contract
+from telemetry_contracts.registry import Registry
 
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])

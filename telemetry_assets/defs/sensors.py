@@ -1,11 +1,9 @@
 """Sensors that only discover: which arrival hours changed, which registries are new."""
 
-from __future__ import annotations
-
 import json
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -14,15 +12,12 @@ from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import bronze_key, silver_key
 from telemetry_assets.defs.warehouse import warehouse_key
-from telemetry_assets.lakehouse.delta_log import NO_VERSION, Changes, DeltaLog
+from telemetry_assets.lakehouse.backlog import Backlog
+from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
+from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_REJECTED
 from telemetry_platform.settings import get_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from telemetry_contracts.registry import Registry
 
 LISTEN_SECONDS = 25.0
 """How long a tick listens; Dagster ends a tick after 60 s."""
@@ -33,41 +28,6 @@ REFERENCE_POLL_SECONDS = 30
 
 _WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path)
 _PARTITION_TAG = "dagster/partition"
-
-
-@dataclass
-class Backlog:
-    """The sensor's cursor: how far each log was read, and hours that still need a run.
-
-    Attributes:
-        versions: Last version read, by table.
-        waiting: Newest version and changed sources, by hour.
-    """
-
-    versions: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, cursor: str | None) -> Backlog:
-        """Read a cursor; without one, everything that ever landed is new."""
-        return cls(**json.loads(cursor)) if cursor else cls()
-
-    def dump(self) -> str:
-        """Write the cursor."""
-        return json.dumps({"versions": self.versions, "waiting": self.waiting}, sort_keys=True)
-
-    def add(self, table: str, changes: Changes) -> None:
-        """Take note of what changed in a table."""
-        self.versions[table] = changes.version
-        for (source, hour), version in changes.partitions.items():
-            entry = self.waiting.setdefault(hour, {"version": NO_VERSION, "sources": []})
-            entry["version"] = max(entry["version"], version)
-            entry["sources"] = sorted({*entry["sources"], source})
-
-    def take(self, busy: set[str], limit: int) -> dict[str, dict[str, Any]]:
-        """Remove and return hours to run now: oldest first, none that is being run."""
-        ready = [hour for hour in sorted(self.waiting) if hour not in busy][:limit]
-        return {hour: self.waiting.pop(hour) for hour in ready}
 
 
 def landing_sensor(registry: Registry, marts: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
@@ -141,9 +101,7 @@ def _request(
     return dg.RunRequest(
         run_key=f"{hour}:{entry['version']}:{'+'.join(sources)}",
         partition_key=hour,
-        asset_selection=[
-            key for key in selected_keys(registry, marts) if key not in unchanged
-        ],
+        asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
         tags={SOURCES_TAG: ",".join(sources), VERSION_TAG: str(entry["version"])},
     )
 
@@ -151,7 +109,9 @@ def _request(
 def selected_keys(registry: Registry, marts: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
     """Return every asset of the refinement job."""
     per_source = [
-        key(source) for source in registry.sources for key in (bronze_key, silver_key, warehouse_key)
+        key(source)
+        for source in registry.sources
+        for key in (bronze_key, silver_key, warehouse_key)
     ]
     shared = [
         *(dg.AssetKey(["silver", name]) for name in ("quarantine", "duplicates")),

@@ -1,9 +1,6 @@
 """warehouse: the Postgres copies of silver and gold, and the registries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -13,6 +10,7 @@ from telemetry_assets.defs.metadata import column_schema
 from telemetry_assets.defs.partitions import RETRIES, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse import warehouse_schema as schema
+from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.reference import read_registry
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
@@ -24,11 +22,8 @@ from telemetry_assets.lakehouse.tables import (
     silver_table,
 )
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
+from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, SOURCE, Table
-
-if TYPE_CHECKING:
-    from telemetry_assets.lakehouse.lake import Lake
-    from telemetry_contracts.registry import Registry
 
 
 def warehouse_key(name: str) -> dg.AssetKey:
@@ -70,9 +65,7 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
                 kinds={"postgres"},
                 description=f"`{table.qualified}`: a copy of {upstream.to_user_string()}.",
                 metadata={
-                    "dagster/column_schema": column_schema(
-                        table.columns, registry.get(table.name)
-                    ),
+                    "dagster/column_schema": column_schema(table.columns, registry.get(table.name)),
                     "dagster/table_name": table.qualified,
                 },
             )
@@ -146,4 +139,3 @@ def _by_source(
     rows = lake.read(delta, hour, sources)
     for source in sources:
         yield source, rows.filter(pl.col(SOURCE) == source)
-

@@ -28,10 +28,14 @@ def metric_partials(silver: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """
     if silver.is_empty() or not contract.metrics:
         return METRIC_PARTIALS.schema.to_frame()
-    keyed = silver.lazy().with_columns(
-        pl.col("event_time").dt.truncate("1m").alias("event_minute"),
-        pl.col("source_file").fill_null(""),
-    ).sort("event_time", "event_id")
+    keyed = (
+        silver.lazy()
+        .with_columns(
+            pl.col("event_time").dt.truncate("1m").alias("event_minute"),
+            pl.col("source_file").fill_null(""),
+        )
+        .sort("event_time", "event_id")
+    )
     grouped = [_partials_of(keyed, column.name) for column in contract.metrics]
     return pl.concat(pl.collect_all(grouped)).sort("metric", *_KEY)
 

@@ -106,9 +106,7 @@ class Lake:
         bronze = parse_payload(landed, contract)
         table = bronze_table(contract)
         inputs = {_landing_input(source, hour): landing_version}
-        version = replace_partition(
-            self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs
-        )
+        version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
         return Bronze(bronze, version, landing_version)
 
     def refined(self, source: str, hour: str) -> Refined:
@@ -135,7 +133,9 @@ class Lake:
         key = (source, hour, delta.version() if delta else -1)
         if key not in self._gold_inputs:
             columns = required_columns(self.registry[source])
-            self._gold_inputs = {kept: v for kept, v in self._gold_inputs.items() if kept[1] == hour}
+            self._gold_inputs = {
+                kept: v for kept, v in self._gold_inputs.items() if kept[1] == hour
+            }
             self._gold_inputs[key] = self.silver(source, hour, columns)
         return self._gold_inputs[key]
 
@@ -199,7 +199,9 @@ class Lake:
             pl.Schema({**schema, RECEIVED_HOUR: pl.String}),
         )
         return (
-            rows.filter(pl.col(RECEIVED_HOUR) >= pl.lit(hours[0]), pl.col(RECEIVED_HOUR) < pl.lit(hours[1]))
+            rows.filter(
+                pl.col(RECEIVED_HOUR) >= pl.lit(hours[0]), pl.col(RECEIVED_HOUR) < pl.lit(hours[1])
+            )
             .join(pl.LazyFrame({"event_id": ids.unique()}), on="event_id", how="semi")
             .select(_ARRIVAL_COLUMNS)
             .collect()

@@ -86,7 +86,9 @@ def _quarantine(refused: pl.DataFrame, rules: tuple[Rule, ...]) -> pl.DataFrame:
     provenance = [name for name in refused.columns if name not in QUARANTINE.schema]
     return refused.with_columns(
         pl.concat_list(names).list.drop_nulls().alias("rules"),
-        pl.format("[{}]", pl.concat_list(reasons).list.drop_nulls().list.join(",")).alias("reasons"),
+        pl.format("[{}]", pl.concat_list(reasons).list.drop_nulls().list.join(",")).alias(
+            "reasons"
+        ),
         pl.struct(provenance).struct.json_encode().alias("payload"),
     ).select(list(QUARANTINE.schema))
 

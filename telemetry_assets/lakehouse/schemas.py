@@ -45,11 +45,7 @@ def failures(model: pa.DataFrameSchema, frame: pl.DataFrame) -> list[dict[str, A
         model.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
-        return (
-            cases.group_by("column", "check", maintain_order=True)
-            .len("rows")
-            .rows(named=True)
-        )
+        return cases.group_by("column", "check", maintain_order=True).len("rows").rows(named=True)
     return []
 
 

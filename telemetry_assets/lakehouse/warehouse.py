@@ -62,9 +62,7 @@ class WarehouseLoad:
         self._connection = connection
         self._hour = hour_start(hour)
 
-    def replace(
-        self, table: WarehouseTable, frame: pl.DataFrame, source: str | None = None
-    ) -> int:
+    def replace(self, table: WarehouseTable, frame: pl.DataFrame, source: str | None = None) -> int:
         """Replace the hour's rows of `table`, of one source or of all.
 
         Args:

@@ -104,9 +104,9 @@ def event_table(contract: Contract) -> WarehouseTable:
     )
 
 
-def _loaded(columns: dict[str, pl.DataType | type[pl.DataType]]) -> dict[
-    str, pl.DataType | type[pl.DataType]
-]:
+def _loaded(
+    columns: dict[str, pl.DataType | type[pl.DataType]],
+) -> dict[str, pl.DataType | type[pl.DataType]]:
     """Return a Delta table's columns as they are loaded: the hour as its first moment."""
     return {**columns, RECEIVED_HOUR: UTC_TIME}
 

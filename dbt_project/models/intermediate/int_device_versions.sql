@@ -84,7 +84,7 @@ observations as (
         held.received_hour,
         ends.observed_at
     {% if is_hour_run() -%}
-    {{ from_touched('profiles', [same(['source', 'device_id'])]) }}
+    {{ from_touched('profiles', [equal(['source', 'device_id'], 'held', 'touched')]) }}
     {%- else -%}
     from profiles as held
     {%- endif %}

@@ -25,7 +25,7 @@ partials as (
 
     select held.*
     {% if is_hour_run() -%}
-    {{ from_touched(ref('stg_metric_partials'), [same(keys), "held.source_file <> ''"]) }}
+    {{ from_touched(ref('stg_metric_partials'), [equal(keys, 'held', 'touched'), "held.source_file <> ''"]) }}
     {%- else -%}
     from {{ ref('stg_metric_partials') }} as held
     {%- endif %}

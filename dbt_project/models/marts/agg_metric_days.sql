@@ -29,7 +29,7 @@ hours as (
         (held.event_hour at time zone 'UTC')::date as event_day
     {% if is_hour_run() -%}
     {{ from_touched(ref('agg_metric_hours'), [
-        same(['source', 'device_id', 'metric']),
+        equal(['source', 'device_id', 'metric'], 'held', 'touched'),
         "held.event_hour >= touched.event_day::timestamp at time zone 'UTC'",
         "held.event_hour < (touched.event_day + 1)::timestamp at time zone 'UTC'",
     ]) }}

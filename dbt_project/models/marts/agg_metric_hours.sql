@@ -28,7 +28,7 @@ minutes as (
         {{ event_hour }} as event_hour
     {% if is_hour_run() -%}
     {{ from_touched(ref('agg_metric_minutes'), [
-        same(['source', 'device_id', 'metric']),
+        equal(['source', 'device_id', 'metric'], 'held', 'touched'),
         "held.event_minute >= touched.event_hour",
         "held.event_minute < touched.event_hour + interval '1 hour'",
     ]) }}

@@ -24,7 +24,7 @@ partials as (
 
     select held.*
     {% if is_hour_run() -%}
-    {{ from_touched(ref('stg_metric_partials'), [same(keys)]) }}
+    {{ from_touched(ref('stg_metric_partials'), [equal(keys, 'held', 'touched')]) }}
     {%- else -%}
     from {{ ref('stg_metric_partials') }} as held
     {%- endif %}

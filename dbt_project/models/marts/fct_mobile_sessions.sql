@@ -9,6 +9,7 @@
     tags=['mobile'],
 ) }}
 
+{#- One order for all aggregates: the events of a session are sorted once. -#}
 {%- set latest = 'order by event_time desc, event_id desc' %}
 
 with
@@ -30,7 +31,7 @@ session_events as (
 
     select held.*
     {% if is_hour_run() -%}
-    {{ from_touched(ref('stg_mobile_events'), [same(['session_id'])]) }}
+    {{ from_touched(ref('stg_mobile_events'), [equal(['session_id'], 'held', 'touched')]) }}
     {%- else -%}
     from {{ ref('stg_mobile_events') }} as held
     where held.session_id is not null
@@ -58,8 +59,10 @@ sessions as (
         ---------- numbers
         count(*) as event_count,
         extract(epoch from max(event_time) - min(event_time))::float8 as duration_seconds,
-        (array_agg(battery_level_percent order by event_time, event_id)
-            filter (where battery_level_percent is not null))[1] as first_battery_level_percent,
+        (array_agg(battery_level_percent {{ latest }})
+            filter (where battery_level_percent is not null))[
+                count(battery_level_percent)
+            ] as first_battery_level_percent,
         (array_agg(battery_level_percent {{ latest }})
             filter (where battery_level_percent is not null))[1] as last_battery_level_percent,
         min(battery_level_percent) as minimum_battery_level_percent,
@@ -71,7 +74,7 @@ sessions as (
                 accelerometer_x_ms2 * accelerometer_x_ms2
                 + accelerometer_y_ms2 * accelerometer_y_ms2
                 + accelerometer_z_ms2 * accelerometer_z_ms2
-            ) order by event_time, event_id
+            ) {{ latest }}
         ) as average_acceleration_ms2,
 
         ---------- timestamps

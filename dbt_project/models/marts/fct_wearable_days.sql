@@ -28,7 +28,7 @@ daily as (
     {{ from_touched(ref('agg_metric_days'), [
         "held.source = 'wearable'",
         "held.metric in ('heart_rate_bpm', 'heart_rate_asleep_bpm', 'step_count')",
-        same(['device_id', 'event_day']),
+        equal(['device_id', 'event_day'], 'held', 'touched'),
     ]) }}
     {%- else -%}
     from {{ ref('agg_metric_days') }} as held

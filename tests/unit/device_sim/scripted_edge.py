@@ -102,6 +102,7 @@ def serving(edge: ScriptedEdge) -> Generator[ScriptedEdge]:
     config = uvicorn.Config(edge, host="127.0.0.1", port=0, log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     bound = config.bind_socket()
+    bound.listen(64)  # so that nobody is refused while the server starts
     edge.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])))
     thread.start()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from telemetry_cli.embedded.ports import LOOPBACK, choose_ports, is_free
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def taken_port():
+def taken_port() -> Generator[int]:
     with socket.create_server((LOOPBACK, 0)) as server:
         yield server.getsockname()[1]
 

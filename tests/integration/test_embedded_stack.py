@@ -1,0 +1,183 @@
+"""The embedded stack, really started: every server answers, data stays, nothing is left running."""
+
+from __future__ import annotations
+
+import json
+import signal
+import urllib.request
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from telemetry_cli.embedded.probes import graphql
+from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_cli.status import stack_status
+from telemetry_platform.objects import s3_client
+from telemetry_platform.postgres import connect
+from telemetry_platform.settings import Settings
+from tests.stack_process import (
+    processes_of,
+    stack_home,
+    telemetry,
+    telemetry_up,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+DEFINITIONS = """
+import dagster as dg
+
+@dg.asset
+def number() -> int:
+    return 1
+
+definitions = dg.Definitions(assets=[number], jobs=[dg.define_asset_job("count")])
+"""
+LAUNCH = """mutation { launchRun(executionParams: {
+  selector: { repositoryLocationName: "telemetry", repositoryName: "__repository__",
+              jobName: "count" } }) { __typename } }"""
+RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
+
+
+@pytest.fixture(scope="module")
+def home() -> Generator[Path]:
+    with stack_home() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def stack(home: Path) -> Generator[EmbeddedStack]:
+    definitions = home / "small_definitions.py"
+    definitions.write_text(DEFINITIONS)
+    with EmbeddedStack(Settings(home=home), code_location=str(definitions)) as made:
+        made.start()
+        yield made
+
+
+def test_every_server_is_healthy_and_small(stack: EmbeddedStack) -> None:
+    found = {entry.name: entry for entry in stack_status(stack.settings)}
+    assert {name: entry.problem for name, entry in found.items() if not entry.healthy} == {}
+    assert set(found) == {"telemetry up", *stack.services}
+    assert sum(entry.memory_mebibytes for entry in found.values()) < 1536
+
+
+def test_the_store_takes_signed_requests_and_refuses_anonymous_ones(stack: EmbeddedStack) -> None:
+    signed = s3_client(stack.settings)
+    bucket = stack.settings.s3_bucket
+    signed.put_object(Bucket=bucket, Key="test/object", Body=b"kept")
+    assert signed.get_object(Bucket=bucket, Key="test/object")["Body"].read() == b"kept"
+    import boto3
+
+    anonymous = boto3.client(
+        "s3",
+        endpoint_url=stack.settings.s3_endpoint,
+        region_name="us-east-1",
+        config=Config(signature_version=UNSIGNED, s3={"addressing_style": "path"}),
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        anonymous.put_object(Bucket=bucket, Key="test/anonymous", Body=b"")
+
+
+def test_the_database_is_durable_private_and_owned_by_an_ordinary_role(
+    stack: EmbeddedStack,
+) -> None:
+    with connect(stack.settings) as connection:
+        row = connection.execute(
+            "SELECT current_setting('fsync'), current_setting('synchronous_commit'), rolsuper, "
+            "current_setting('listen_addresses') FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+    assert row == ("on", "on", False, "127.0.0.1")
+    dsn = stack.settings.postgres_dsn
+    assert dsn
+    wrong = dsn.get_secret_value().replace("telemetry:", "telemetry:x")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(wrong)
+
+
+def test_the_edge_is_ready(stack: EmbeddedStack) -> None:
+    with urllib.request.urlopen(f"{stack.settings.ingest_url}/healthz") as answer:
+        assert answer.status == 200
+
+
+def test_dagster_runs_a_job_from_the_queue(stack: EmbeddedStack) -> None:
+    port = stack.settings.webserver_port
+    launched = graphql(port, LAUNCH)
+    assert launched["launchRun"]["__typename"] == "LaunchRunSuccess", launched
+    wait_until(lambda: _statuses(port) == ["SUCCESS"], "the run succeeds")
+
+
+def test_only_loopback_is_listened_on(stack: EmbeddedStack) -> None:
+    import psutil
+
+    addresses = {
+        connection.laddr.ip
+        for mark in stack.processes.values()
+        for process in [psutil.Process(mark.pid), *psutil.Process(mark.pid).children()]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+def test_secrets_appear_in_no_log_and_no_command_line(stack: EmbeddedStack, home: Path) -> None:
+    variables = stack.environment()
+    hidden = {variables["AWS_SECRET_ACCESS_KEY"], variables["TELEMETRY_PG_PASSWORD"]}
+    texts = [path.read_text(errors="replace") for path in (home / "logs").iterdir()]
+    texts += [" ".join(process.cmdline()) for process in processes_of(home)]
+    assert not [secret for secret in hidden for text in texts if secret in text]
+
+
+def test_a_second_start_keeps_addresses_and_data_and_a_second_stack_is_refused() -> None:
+    stores = ("s3", "postgres")
+    with stack_home() as home:
+        with telemetry_up(home, *stores) as process:
+            second = telemetry(home, "up", "--json")
+            assert second.returncode == 1
+            assert str(process.pid) in json.loads(second.stdout)["error"]
+            before = json.loads(telemetry(home, "env", "--json").stdout)
+            settings = _settings_of(home, before)
+            s3_client(settings).put_object(Bucket=settings.s3_bucket, Key="kept", Body=b"object")
+            with connect(settings) as connection:
+                connection.execute("CREATE TABLE kept AS SELECT 'row' AS value")
+        assert processes_of(home) == []
+        with telemetry_up(home, *stores):
+            assert json.loads(telemetry(home, "env", "--json").stdout) == before
+            got = s3_client(settings).get_object(Bucket=settings.s3_bucket, Key="kept")
+            assert got["Body"].read() == b"object"
+            with connect(settings) as connection:
+                assert connection.execute("SELECT value FROM kept").fetchone() == ("row",)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything_cleanly(number: signal.Signals) -> None:
+    with stack_home() as home:
+        with telemetry_up(home, "s3", "postgres", "edge") as process:
+            process.send_signal(number)
+            assert process.wait(timeout=60) == 0
+        assert processes_of(home) == []
+        log = (home / "logs" / "postgres.log").read_text()
+        assert "database system is shut down" in log
+        assert telemetry(home, "status", "--json").returncode == 1
+
+
+def _statuses(port: int) -> list[str]:
+    return [run["status"] for run in graphql(port, RUNS)["runsOrError"]["results"]]
+
+
+def _settings_of(home: Path, variables: dict[str, str]) -> Settings:
+    return Settings(
+        home=home,
+        s3_endpoint=variables["TELEMETRY_S3_ENDPOINT"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        postgres_dsn=variables["TELEMETRY_POSTGRES_DSN"],
+    )
