@@ -151,9 +151,12 @@ class KeyStore:
     def refresh(self) -> None:
         """Read the file again when it changed, looking at most once a second."""
         now = time.monotonic()
-        if now < self._next_check:
-            return
-        self._next_check = now + _CHECK_SECONDS
+        if now >= self._next_check:
+            self._next_check = now + _CHECK_SECONDS
+            self.check_now()
+
+    def check_now(self) -> None:
+        """Read the file again if it changed."""
         try:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)

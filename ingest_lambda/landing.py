@@ -80,6 +80,7 @@ class Committer:
     Attributes:
         name: Path of the table.
         failing: Whether the last commit failed for good.
+        max_queued_rows: More rows than these never wait, unless one part alone has them.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Committer:
         """
         self.name = appender.name
         self.failing = False
+        self.max_queued_rows = MAX_QUEUED_ROWS
         self._appender = appender
         self._window = window_seconds
         self._on_commit = on_commit
@@ -119,7 +121,7 @@ class Committer:
         count, size = rows.count, rows.size
         with self._lock:
             if self._queued_rows and (
-                self._queued_rows + count > MAX_QUEUED_ROWS
+                self._queued_rows + count > self.max_queued_rows
                 or self._queued_bytes + size > MAX_QUEUED_BYTES
             ):
                 raise QueueFull

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dagster as dg
 
 from telemetry_assets.defs.gold import gold_asset
-from telemetry_assets.defs.jobs import load_registries, refine_hour
+from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
 from telemetry_assets.defs.landing import landing_assets
-from telemetry_assets.defs.marts import marts_asset
+from telemetry_assets.defs.marts import marts_asset, marts_checks
 from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, silver_asset
 from telemetry_assets.defs.resources import LakeResource, MartsResource
 from telemetry_assets.defs.sensors import landing_sensor, reference_sensor
@@ -21,7 +21,9 @@ from telemetry_platform.settings import get_settings
 def definitions() -> dg.Definitions:
     """Build the assets from the contracts in force and the marts from the parsed dbt project."""
     registry = load_registry()
-    marts = marts_asset(lineage(get_settings()))
+    models = lineage(get_settings())
+    marts = marts_asset(models)
+    checks = marts_checks(models)
     return dg.Definitions(
         assets=[
             *landing_assets,
@@ -33,6 +35,8 @@ def definitions() -> dg.Definitions:
             *reference_assets(),
             marts,
         ],
+        asset_checks=[checks],
+        schedules=[check_marts(checks)],
         jobs=[refine_hour, load_registries],
         sensors=[landing_sensor(registry, sorted(marts.keys)), reference_sensor],
         resources={"lake": LakeResource(), "marts": MartsResource()},

@@ -104,14 +104,19 @@ class MartsBuilder:
         """
         fingerprint = prepare(self._settings)
         if self._built_fingerprint() != fingerprint:
-            self.invoke(["run", "--full-refresh"])
-            self._note_fingerprint(fingerprint)
+            return self.build_all(fingerprint)
         arguments = ["run", "--select", *models, "--vars", json.dumps({"received_hour": hour})]
         return self.invoke(arguments)
 
-    def test(self) -> list[BuiltNode]:
-        """Run every data test; failing tests are returned, not raised."""
-        return self.invoke(["test", "--exclude-resource-type", "unit_test"], check=False)
+    def build_all(self, fingerprint: str) -> list[BuiltNode]:
+        """Build every view and mart from all that the warehouse holds."""
+        nodes = self.invoke(["run", "--full-refresh"])
+        self._note_fingerprint(fingerprint)
+        return nodes
+
+    def test(self, names: Sequence[str]) -> list[BuiltNode]:
+        """Run data tests by name; failing tests are returned, not raised."""
+        return self.invoke(["test", "--select", *names], check=False)
 
     def invoke(self, arguments: list[str], *, check: bool = True) -> list[BuiltNode]:
         """Run one dbt command in this process."""
@@ -189,7 +194,7 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
             "name": manifest["nodes"][unique_id]["name"],
             "description": spec.description or "",
             "depends_on": sorted(_tables_behind(unique_id, manifest)),
-            "tags": manifest["nodes"][unique_id]["tags"],
+            "tests": _tests_of(unique_id, manifest),
             "columns": [
                 {
                     "name": column["name"],
@@ -200,6 +205,16 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
             ],
         }
         for unique_id, spec in sorted(specs.items())
+    ]
+
+
+def _tests_of(unique_id: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
+    """Return name and description of the data tests of a model."""
+    nodes = (manifest["nodes"].get(child) for child in manifest["child_map"][unique_id])
+    return [
+        {"name": node["name"], "description": node.get("description") or ""}
+        for node in nodes
+        if node and node["resource_type"] == "test" and node.get("attached_node") == unique_id
     ]
 
 

@@ -39,9 +39,9 @@ def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> Non
     Exit code 1 when a contract is wrong, or would break those who read its data.
     """
     # Imported here because it reads YAML schemas, which no other command needs.
-    from telemetry_contracts.compatibility import check as find_problems  # noqa: PLC0415
+    from telemetry_contracts.compatibility import check as find_problems
 
-    from telemetry_contracts.registry import load_registry  # noqa: PLC0415
+    from telemetry_contracts.registry import load_registry
 
     loaded = load_registry(directory)
     problems = find_problems(loaded)

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(  # noqa: PLR0913 - one parameter an option
+def demo(
     *,
     csv: Annotated[
         list[Path] | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -16,25 +17,22 @@ if TYPE_CHECKING:
 _SHOWN_FILES = 12
 _COUNTS = (
     ("sent", "sent"),
-    ("accepted", "accepted"),
-    ("duplicate_at_edge", "duplicate\n(edge)"),
-    ("rejected", "rejected"),
-    ("unreadable", "unreadable"),
-    ("unacknowledged", "no answer"),
-    ("in_mart", "rows in\nmart"),
-    ("quarantined", "quarantined"),
-    ("duplicate_in_silver", "duplicate\n(silver)"),
+    ("accepted", "  accepted by the edge"),
+    ("in_mart", "    rows in the mart"),
+    ("quarantined", "    quarantined in silver"),
+    ("duplicate_in_silver", "    duplicate in silver"),
+    ("duplicate_at_edge", "  duplicate at the edge"),
+    ("rejected", "  rejected"),
+    ("unreadable", "  in unreadable bodies"),
+    ("unacknowledged", "  without an answer"),
 )
+"""Each count with its parts indented below it."""
 
 
 def show_report(report: DemoReport, addresses: Mapping[str, str]) -> None:
     """Print the whole report on stdout."""
     console = Console(highlight=False)
     console.print(_accounts(report.accounts))
-    console.print(
-        "sent = accepted + duplicate (edge) + rejected + unreadable; "
-        "accepted = rows in mart + quarantined + duplicate (silver)\n"
-    )
     if report.freshness:
         console.print(_freshness(report))
     if report.files:
@@ -44,7 +42,7 @@ def show_report(report: DemoReport, addresses: Mapping[str, str]) -> None:
     steps = ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds.items())
     console.print(f"Time: {steps}")
     if report.problem:
-        console.print(f"[red]{report.problem}[/]")
+        console.print(report.problem, style="red", markup=False)
     verdict = "[green]Every event is accounted for[/]" if report.passed else "[red]FAILED[/]"
     console.print(f"{verdict}; plain personal values found: {report.plain_values_found}")
 
@@ -54,15 +52,15 @@ def _table(title: str) -> Table:
 
 
 def _accounts(accounts: Sequence[SourceAccount]) -> Table:
-    table = _table("Events and rows by source")
-    table.add_column("source")
-    for _, title in _COUNTS:
-        table.add_column(title, justify="right")
-    table.add_column("adds up")
+    table = _table("Events by source, each with the parts it must add up to")
+    table.add_column("events")
     for account in accounts:
-        counts = (f"{getattr(account, name):,}" for name, _ in _COUNTS)
-        verdict = "[green]yes[/]" if account.adds_up else "[red]NO[/]"
-        table.add_row(account.source, *counts, verdict)
+        table.add_column(account.source, justify="right")
+    for name, title in _COUNTS:
+        table.add_row(escape(title), *(f"{getattr(account, name):,}" for account in accounts))
+    table.add_section()
+    verdicts = ("[green]yes[/]" if account.adds_up else "[red]NO[/]" for account in accounts)
+    table.add_row("adds up to the row", *verdicts)
     return table
 
 
@@ -78,30 +76,28 @@ def _freshness(report: DemoReport) -> Table:
 
 def _files(files: Sequence[tuple[LandedFile, FileInMarts]], console: Console) -> None:
     table = _table(f"CSV files: {len(files)}")
-    for title in ("file", "outcome"):
-        table.add_column(title, overflow="fold")
-    for title in ("rows", "accepted", "duplicate", "rejected", "readings\nin mart", "metrics"):
-        table.add_column(title, justify="right")
-    table.add_column("days")
+    table.add_column("file", overflow="fold")
+    for title in ("rows", "accepted", "dup.", "reject.", "in mart"):
+        table.add_column(title, justify="right", no_wrap=True)
     for landed, marts in files[:_SHOWN_FILES]:
-        counts = (landed.rows, landed.accepted, landed.duplicate, landed.rejected,
-                  marts.readings, marts.metrics)  # fmt: skip
+        counts = (landed.rows, landed.accepted, landed.duplicate, landed.rejected, marts.readings)
         days = f"{marts.first_day} to {marts.last_day}" if marts.readings else landed.message
-        table.add_row(landed.file, landed.outcome, *(f"{count:,}" for count in counts), days)
+        title = f"{landed.file}\n  {landed.outcome}; {days}; {marts.metrics} metrics"
+        table.add_row(escape(title), *(f"{count:,}" for count in counts))
     if len(files) > _SHOWN_FILES:
         table.add_row(f"… and {len(files) - _SHOWN_FILES} more")
     sums = [
         sum(getattr(landed, name) for landed, _ in files)
         for name in ("rows", "accepted", "duplicate", "rejected")
     ]
-    sums += [sum(marts.readings for _, marts in files), sum(marts.metrics for _, marts in files)]
+    sums.append(sum(marts.readings for _, marts in files))
     table.add_section()
-    table.add_row("all files", "", *(f"{count:,}" for count in sums))
+    table.add_row("all files", *(f"{count:,}" for count in sums))
     console.print(table)
 
 
 def _search(report: DemoReport) -> Table:
-    table = _table("Search for plain Wi-Fi names, IP addresses and e-mail addresses")
+    table = _table("Plain Wi-Fi names, IP and e-mail addresses in what was stored")
     for title in ("where", "items", "searched", "found", "not readable"):
         table.add_column(title, justify="left" if title == "where" else "right")
     for place in report.places:

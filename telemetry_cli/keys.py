@@ -122,7 +122,7 @@ def _show_new(key_id: str, text: str, *, as_json: bool) -> None:
         print_json({"id": key_id, "key": text})
         return
     people().print(f"Key {key_id}. Keep its text safe, it is not shown again:", markup=False)
-    print(text)  # noqa: T201  (the key alone on stdout, for a pipe)
+    print(text)
 
 
 def _public(key: ApiKey) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def people() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401  (whatever json can write)
+def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
     sys.stdout.flush()

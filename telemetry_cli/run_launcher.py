@@ -57,8 +57,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Return whether the code server still executes `run`."""
         # gRPC's client is heavy and only the daemon asks.
-        from dagster._grpc.client import DagsterGrpcClient  # noqa: PLC0415
-        from dagster._grpc.types import GetCurrentRunsResult  # noqa: PLC0415
+        from dagster._grpc.client import DagsterGrpcClient
+        from dagster._grpc.types import GetCurrentRunsResult
 
         tag = json.loads(run.tags.get(GRPC_INFO_TAG) or "{}")
         host, port = tag.get("host", self._present[0]), tag.get("port", self._present[1])

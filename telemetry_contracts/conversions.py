@@ -66,7 +66,7 @@ def to_integer(value: Any) -> int | None:  # noqa: ANN401
         parsed = to_number(value)
         if parsed is None:
             return None
-        if not parsed.is_integer():
+        if not float(parsed).is_integer():
             raise Unreadable("type", "expected a whole number, found a fraction")
         number = int(parsed)
     if not -_INT64_LIMIT <= number < _INT64_LIMIT:
@@ -111,7 +111,7 @@ def time_reader(time_format: str) -> Converter:
     parse = (
         datetime.fromisoformat
         if time_format == "iso8601"
-        else lambda text: datetime.strptime(text, time_format)  # noqa: DTZ007
+        else lambda text: datetime.strptime(text, time_format)
     )
 
     def read(value: Any) -> int | None:  # noqa: ANN401
@@ -134,7 +134,9 @@ def time_reader(time_format: str) -> Converter:
     return read
 
 
-def converter(field: Field, path: FieldPath, keyring: KeyRing) -> Converter:
+def converter(  # noqa: PLR0911 - one return a type
+    field: Field, path: FieldPath, keyring: KeyRing
+) -> Converter:
     """Return what reads `field` at `path`: type, unit, token."""
     match field.logical_type:
         case LogicalType.NUMBER:

@@ -76,7 +76,7 @@ class CsvReading:
     log: pl.DataFrame
 
 
-def read_csv_events(  # noqa: PLR0913
+def read_csv_events(  # noqa: PLR0913, PLR0917 - all but the source are needed
     data: bytes,
     file: str,
     registry: Registry,
@@ -139,7 +139,7 @@ def _read_text(data: bytes) -> pl.DataFrame:
 
 
 def _match(header: list[str], registry: Registry, source: str | None) -> tuple[Contract, Shape]:
-    contracts = [registry[source]] if source in registry else list(registry.values())
+    contracts = [registry[source]] if source and source in registry else list(registry.values())
     found = []
     for contract in contracts:
         for shape in contract.shapes:
@@ -189,7 +189,7 @@ def _convert(
     left = pl.DataFrame({_ROW: raw[_ROW], "value": text}).filter(
         fast.is_null() & text.is_not_null()
     )
-    if left.is_empty() and column.name != DEVICE_ID and column.name != EVENT_TIME:
+    if left.is_empty() and column.name not in {DEVICE_ID, EVENT_TIME}:
         return fast, None
     convert = converter(column, path, keyring)
     found: dict[int, Any] = {}

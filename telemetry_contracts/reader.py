@@ -115,7 +115,7 @@ class EventReader:
         Returns:
             A `Reading`, or a `Refusal` with all that is wrong.
         """
-        if type(event) is not dict:
+        if not isinstance(event, dict):
             return _refused("object", None, "expected a JSON object")
         plan = next((plan for plan in self._plans if plan.test(event)), None)
         if plan is None:

@@ -21,3 +21,18 @@ load_registries = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Load the registries of devices and users from the bucket.",
 )
+
+
+def check_marts(checks: dg.AssetChecksDefinition) -> dg.ScheduleDefinition:
+    """Build the schedule that runs dbt's data tests on the marts every hour."""
+    job = dg.define_asset_job(
+        "check_marts",
+        selection=dg.AssetSelection.checks(checks),
+        executor_def=dg.in_process_executor,
+        description="Run dbt's data tests on the marts; each is an asset check.",
+    )
+    return dg.ScheduleDefinition(
+        job=job,
+        cron_schedule="5 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )

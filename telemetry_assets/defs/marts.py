@@ -8,6 +8,8 @@ import dagster as dg
 from telemetry_assets.defs.partitions import RETRIES, arrival_hours
 from telemetry_assets.defs.resources import MartsResource
 
+_SEVERITY = {"warn": dg.AssetCheckSeverity.WARN}
+
 
 def marts_asset(models: list[dict[str, Any]]) -> dg.AssetsDefinition:
     """Build one asset for each mart.
@@ -39,6 +41,39 @@ def marts_asset(models: list[dict[str, Any]]) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(asset_key=keys[node.name], metadata=metadata)
 
     return marts
+
+
+def marts_checks(models: list[dict[str, Any]]) -> dg.AssetChecksDefinition:
+    """Build one asset check for each data test that dbt has on a mart."""
+    keys = {
+        test["name"]: (dg.AssetKey(["marts", model["name"]]), test["description"])
+        for model in models
+        for test in model["tests"]
+    }
+
+    @dg.multi_asset_check(
+        name="marts_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=key, description=description or None)
+            for name, (key, description) in keys.items()
+        ],
+        can_subset=True,
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, marts: MartsResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        wanted = [check.name for check in context.selected_asset_check_keys]
+        for node in marts.builder.test(wanted):
+            key, _ = keys[node.name]
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=node.name,
+                passed=node.status == "pass",
+                severity=_SEVERITY.get(node.status, dg.AssetCheckSeverity.ERROR),
+                metadata={"failing_rows": node.failures, "message": node.message},
+            )
+
+    return checks
 
 
 def _spec(model: dict[str, Any], key: dg.AssetKey) -> dg.AssetSpec:

@@ -14,7 +14,7 @@ from telemetry_contracts.registry import load_registry
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -36,7 +36,7 @@ class MartsResource(dg.ConfigurableResource):
     _builder: MartsBuilder | None = PrivateAttr(default=None)
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[MartsResource]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[MartsResource]:
         """Import dbt while the steps before the marts run, and let go of it at the end."""
         del context
         self._builder = MartsBuilder(get_settings())

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import dagster as dg
 
@@ -12,7 +11,7 @@ from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import bronze_key, silver_key
 from telemetry_assets.defs.warehouse import warehouse_key
-from telemetry_assets.lakehouse.backlog import Backlog
+from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
 from telemetry_contracts.registry import Registry
@@ -93,16 +92,19 @@ def reference_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 
 
 def _request(
-    hour: str, entry: dict[str, Any], registry: Registry, marts: Sequence[dg.AssetKey]
+    hour: str, entry: Waiting, registry: Registry, marts: Sequence[dg.AssetKey]
 ) -> dg.RunRequest:
     sources = [source for source in entry["sources"] if source in registry]
     per_source = [bronze_key, silver_key, warehouse_key]
     unchanged = {key(s) for s in registry.sources if s not in sources for key in per_source}
     return dg.RunRequest(
-        run_key=f"{hour}:{entry['version']}:{'+'.join(sources)}",
+        run_key=run_key(hour, entry),
         partition_key=hour,
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
-        tags={SOURCES_TAG: ",".join(sources), VERSION_TAG: str(entry["version"])},
+        tags={
+            SOURCES_TAG: ",".join(sources),
+            VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
+        },
     )
 
 
@@ -130,11 +132,11 @@ def selected_keys(registry: Registry, marts: Sequence[dg.AssetKey]) -> list[dg.A
     return [*per_source, *shared, *marts]
 
 
-def _landed(hour: str, entry: dict[str, Any]) -> dg.AssetObservation:
+def _landed(hour: str, entry: Waiting) -> dg.AssetObservation:
     return dg.AssetObservation(
         asset_key=EVENTS,
         partition=hour,
-        metadata={"delta_version": entry["version"], "sources": ", ".join(entry["sources"])},
+        metadata={**entry["versions"], "sources": ", ".join(entry["sources"])},
     )
 
 

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, Changes
+
+
+class Waiting(TypedDict):
+    """What changed in one hour: newest version by table, and the sources concerned."""
+
+    versions: dict[str, int]
+    sources: list[str]
+
+
+def run_key(hour: str, entry: Waiting) -> str:
+    """Return a key that is the same for the same changes, so that Dagster runs them once."""
+    versions = ":".join(
+        f"{table}@{version}" for table, version in sorted(entry["versions"].items())
+    )
+    return f"{hour}:{versions}"
 
 
 @dataclass
@@ -15,11 +30,11 @@ class Backlog:
 
     Attributes:
         versions: Last version read, by table.
-        waiting: Newest version and changed sources, by hour.
+        waiting: What changed in each hour that has yet to be run.
     """
 
     versions: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, dict[str, Any]] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str | None) -> Backlog:
@@ -34,11 +49,12 @@ class Backlog:
         """Take note of what changed in a table."""
         self.versions[table] = changes.version
         for (source, hour), version in changes.partitions.items():
-            entry = self.waiting.setdefault(hour, {"version": NO_VERSION, "sources": []})
-            entry["version"] = max(entry["version"], version)
+            entry = self.waiting.setdefault(hour, {"versions": {}, "sources": []})
+            newest = entry["versions"].get(table, NO_VERSION)
+            entry["versions"][table] = max(newest, version)
             entry["sources"] = sorted({*entry["sources"], source})
 
-    def take(self, busy: set[str], limit: int) -> dict[str, dict[str, Any]]:
+    def take(self, busy: set[str], limit: int) -> dict[str, Waiting]:
         """Remove and return hours to run now: oldest first, none that is being run."""
         ready = [hour for hour in sorted(self.waiting) if hour not in busy][:limit]
         return {hour: self.waiting.pop(hour) for hour in ready}

@@ -5,7 +5,7 @@ All tables of a run are replaced in one transaction, so no reader sees one witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,7 @@ class WarehouseLoad:
 @contextmanager
 def warehouse_load(
     settings: Settings, tables: Sequence[WarehouseTable], hour: str
-) -> Iterator[WarehouseLoad]:
+) -> Generator[WarehouseLoad]:
     """Open a load of `hour`; it is committed when the block ends and undone when it raises."""
     from adbc_driver_postgresql import dbapi
 

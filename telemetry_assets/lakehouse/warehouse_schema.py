@@ -24,7 +24,7 @@ from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, RECEIVED_
 
 SCHEMA = "warehouse"
 
-_SQL_TYPES = {
+_SQL_TYPES: dict[type[pl.DataType], str] = {
     pl.String: "text",
     pl.Float64: "double precision",
     pl.Int64: "bigint",

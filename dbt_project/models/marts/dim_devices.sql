@@ -18,7 +18,8 @@ registry as (
 silent as (
 
     select registry.* from registry
-    where not exists (select 1 from versions where versions.device_id = registry.device_id)
+    left join versions using (device_id)
+    where versions.device_id is null
 
 ),
 

@@ -13,7 +13,7 @@ from telemetry_cli.main import app, main
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 pytestmark = pytest.mark.unit
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+) -> Generator[Callable[..., tuple[int, str, str]]]:
     """Run the program as a shell would; returns exit code, stdout and stderr."""
     monkeypatch.setenv("TELEMETRY_HOME", str(tmp_path / "home"))
     get_settings.cache_clear()
@@ -40,9 +40,10 @@ def run(
 
 @pytest.mark.parametrize(
     "words",
-    "up|status|env|demo|bench|keys create|keys list|keys rotate|keys revoke|contracts check".split(
-        "|"
-    ),
+    [
+        *("up", "status", "env", "demo", "bench", "contracts check"),
+        *("keys create", "keys list", "keys rotate", "keys revoke"),
+    ],
 )
 def test_every_command_has_help_and_json(words: str) -> None:
     shown = CliRunner().invoke(app, [*words.split(), "--help"])
