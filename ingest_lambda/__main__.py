@@ -16,7 +16,7 @@ from ingest_lambda.probe import UnsafeStore
 from telemetry_platform.settings import get_settings
 
 _log = logging.getLogger("ingest_lambda")
-_DRAIN_SECONDS = 30
+_DRAIN_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 75
 
 

@@ -37,7 +37,7 @@ def definitions() -> dg.Definitions:
         ],
         asset_checks=[checks],
         schedules=[check_marts(checks)],
-        jobs=[refine_hour, load_registries],
+        jobs=[refine_hour(checks), load_registries],
         sensors=[landing_sensor(registry, sorted(marts.keys)), reference_sensor],
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telemetry_assets.lakehouse.warehouse import create_tables
+from telemetry_contracts.registry import load_registry
 from telemetry_platform.postgres import connect, dbt_environment
 
 if TYPE_CHECKING:
@@ -76,6 +78,31 @@ def prepare(settings: Settings) -> str:
     return fingerprint
 
 
+def build_when_new(settings: Settings) -> None:
+    """Prepare, and build the marts of a project that this database has not seen yet.
+
+    The first arrival hour would otherwise wait for every view and table to be created.
+    """
+    fingerprint = prepare(settings)
+    create_tables(settings, load_registry())
+    if built_fingerprint(settings) == fingerprint:
+        return
+    builder = MartsBuilder(settings)
+    try:
+        builder.build_all(fingerprint)
+    finally:
+        builder.close()
+
+
+def built_fingerprint(settings: Settings) -> str | None:
+    """Return the fingerprint of the project that the database's marts were last built from."""
+    with connect(settings) as connection:
+        row = connection.execute(
+            "SELECT fingerprint FROM warehouse.marts_build ORDER BY built_at DESC LIMIT 1"
+        ).fetchone()
+    return row[0] if row else None
+
+
 def project_fingerprint(database: str) -> str:
     """Return a digest of all that the parsed project depends on."""
     digest = hashlib.sha256(database.encode())
@@ -103,7 +130,7 @@ class MartsBuilder:
             MartsFailed: A model could not be built.
         """
         fingerprint = prepare(self._settings)
-        if self._built_fingerprint() != fingerprint:
+        if built_fingerprint(self._settings) != fingerprint:
             return self.build_all(fingerprint)
         arguments = ["run", "--select", *models, "--vars", json.dumps({"received_hour": hour})]
         return self.invoke(arguments)
@@ -146,17 +173,6 @@ class MartsBuilder:
 
         packed = (target_directory(self._settings) / _MANIFEST_FILE).read_bytes()
         return dbtRunner(manifest=Manifest.from_msgpack(packed, extended_mashumuro_decoder))
-
-    def _built_fingerprint(self) -> str | None:
-        with connect(self._settings) as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS warehouse.marts_build "
-                "(fingerprint text NOT NULL, built_at timestamptz NOT NULL)"
-            )
-            row = connection.execute(
-                "SELECT fingerprint FROM warehouse.marts_build ORDER BY built_at DESC LIMIT 1"
-            ).fetchone()
-        return row[0] if row else None
 
     def _note_fingerprint(self, fingerprint: str) -> None:
         with connect(self._settings) as connection:

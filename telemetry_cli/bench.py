@@ -54,10 +54,12 @@ def bench(
     figures: list[Figure] = []
     for name in chosen:
         with console.status(f"{name}: {runs} runs"):
-            figures += cases[name](runs)
-        console.print(f"[green]measured[/] {name}")
-    if out is not None:
-        out.write_text(markdown(figures, facts), encoding="utf-8")
+            measured = cases[name](runs)
+        figures += measured
+        for figure in measured:
+            console.print(f"{figure.name}: {figure.median:,.1f} {figure.unit}")
+        if out is not None:  # after each case, so that a run that is cut short leaves the others
+            out.write_text(markdown(figures, facts), encoding="utf-8")
     if as_json:
         print_json({"machine": facts, "figures": [figure.document() for figure in figures]})
     else:

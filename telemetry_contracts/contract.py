@@ -6,7 +6,7 @@ contract (`reader`, `rules`, `frames`) do not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,9 @@ EVENT_TIME = "event_time"
 DEVICE_ID = "device_id"
 EVENT_ID = "event_id"
 IDENTITY_FIELDS = (EVENT_ID, DEVICE_ID, EVENT_TIME)
+
+CANONICAL_SHAPE = "canonical"
+"""The shape that every source has: column names and synonyms at the top of the event."""
 
 SHAPE_KEY = "_shape"
 EXTRAS_KEY = "_extras"
@@ -95,6 +98,26 @@ class Field:
     def sent(self) -> bool:
         """Whether devices send it, as opposed to silver deriving it."""
         return self.derivation is None
+
+    def paths_in(self, shape: str) -> tuple[FieldPath, ...]:
+        """Return where an event of `shape` may keep the field, best place first.
+
+        A personal field is looked for wherever any shape keeps it, so that no plain value ends up
+        among the unknown fields; a client's event id counts in every shape by its column name.
+        """
+        own = [path for path in self.paths if path.shape == shape]
+        if self.restricted:
+            borrowed = self.paths
+        elif self.name == EVENT_ID:
+            borrowed = tuple(path for path in self.paths if path.shape == CANONICAL_SHAPE)
+        else:
+            borrowed = ()
+        taken = {path.path for path in own}
+        for path in borrowed:
+            if path.path not in taken and path.when is None:
+                taken.add(path.path)
+                own.append(replace(path, shape=shape))
+        return tuple(own)
 
 
 @dataclass(frozen=True)

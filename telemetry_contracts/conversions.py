@@ -7,6 +7,7 @@ value was empty. Range and plausibility are not judged here: silver does that.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,14 @@ _MICROSECONDS = 1_000_000
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _INT64_LIMIT = 2**63
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""A time before EARLIEST, or not before LATEST, is a broken clock or another unit."""
+
 _EARLIEST_US = 0
-_LATEST_US = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * _MICROSECONDS
-_MAX_TEXT = 4096
+_LATEST_US = int(LATEST.timestamp()) * _MICROSECONDS
+MAX_TEXT = 4096
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 class Unreadable(Exception):
@@ -47,21 +52,25 @@ def to_number(value: Any) -> float | None:  # noqa: ANN401
         text = value.strip()
         if not text:
             return None
-        try:
-            number = float(text)
-        except ValueError:
-            raise Unreadable("type", "expected a number, found other text") from None
+        number = text
     else:
         raise Unreadable("type", f"expected a number, found {_kind(value)}")
+    try:
+        number = float(number)
+    except ValueError:
+        raise Unreadable("type", "expected a number, found other text") from None
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise Unreadable("type", "expected a finite number")
-    return float(number)
+    return number
 
 
 def to_integer(value: Any) -> int | None:  # noqa: ANN401
     """Return an integer that fits 64 bits; a fraction is refused rather than cut."""
-    if type(value) is int:
-        number = value
+    # Text is not read by way of a float, which would round it beyond 53 bits.
+    if type(value) is int or (type(value) is str and _WHOLE.fullmatch(value.strip())):
+        number = int(value)
     else:
         parsed = to_number(value)
         if parsed is None:
@@ -95,8 +104,8 @@ def to_text(value: Any) -> str | None:  # noqa: ANN401
         return str(value)
     if kind is not str:
         raise Unreadable("type", f"expected text, found {_kind(value)}")
-    if len(value) > _MAX_TEXT:
-        raise Unreadable("length", f"expected at most {_MAX_TEXT} characters")
+    if len(value) > MAX_TEXT:
+        raise Unreadable("length", f"expected at most {MAX_TEXT} characters")
     if "\x00" in value:
         raise Unreadable("text", "expected text without NUL characters")
     return value or None
@@ -126,7 +135,7 @@ def time_reader(time_format: str) -> Converter:
             raise Unreadable("time", f"expected a time written as {time_format}") from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        elapsed = moment - _EARLIEST
+        elapsed = moment - EARLIEST
         return _sane(
             (elapsed.days * 86_400 + elapsed.seconds) * _MICROSECONDS + elapsed.microseconds
         )
@@ -162,7 +171,12 @@ def scaled(change: Conversion) -> Converter:
 
     def read(value: Any) -> float | None:  # noqa: ANN401
         number = to_number(value)
-        return None if number is None else number * factor + offset
+        if number is None:
+            return None
+        scaled_number = number * factor + offset
+        if not math.isfinite(scaled_number):
+            raise Unreadable("type", "expected a finite number")
+        return scaled_number
 
     return read
 
@@ -177,13 +191,13 @@ def _tokenized(keyring: KeyRing) -> Converter:
 
 def _epoch(value: Any, scale: int) -> int | None:  # noqa: ANN401
     number = to_number(value)
-    return None if number is None else _sane(round(number * scale))
+    return None if number is None else _sane(number * scale)
 
 
-def _sane(microseconds: int) -> int:
+def _sane(microseconds: float) -> int:
     if not _EARLIEST_US <= microseconds < _LATEST_US:
         raise Unreadable("time", "expected a time between 1970 and 2200")
-    return microseconds
+    return round(microseconds)
 
 
 def _kind(value: object) -> str:

@@ -15,13 +15,14 @@ from telemetry_contracts.contract import (
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
-DTYPES: dict[LogicalType, type[pl.DataType]] = {
+DTYPES: dict[LogicalType, pl.DataType | type[pl.DataType]] = {
     LogicalType.STRING: pl.String,
     LogicalType.NUMBER: pl.Float64,
     LogicalType.INTEGER: pl.Int64,
     LogicalType.BOOLEAN: pl.Boolean,
-    LogicalType.TIMESTAMP: pl.String,
+    LogicalType.TIMESTAMP: UTC_TIME,
 }
+"""Column types in frames. A payload holds a timestamp as microseconds since 1970 UTC."""
 
 COMMON_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "event_id": pl.String,
@@ -50,7 +51,12 @@ _PROVENANCE = {
 
 def payload_dtype(contract: Contract) -> pl.Struct:
     """Return the dtype of a landed payload: flat, canonical names, provenance keys."""
-    fields = {column.name: DTYPES[column.logical_type] for column in contract.sent_columns}
+    fields: dict[str, pl.DataType | type[pl.DataType]] = {
+        column.name: pl.Int64
+        if column.logical_type is LogicalType.TIMESTAMP
+        else DTYPES[column.logical_type]
+        for column in contract.sent_columns
+    }
     fields |= {key: dtype for key, (_, dtype) in _PROVENANCE.items()}
     return pl.Struct(fields)
 
@@ -81,4 +87,9 @@ def parse_payload(landed: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     decoded = landed.with_columns(
         pl.col("payload").str.json_decode(payload_dtype(contract))
     ).unnest("payload")
-    return decoded.rename(renames).select(list(bronze_schema(contract)))
+    times = [c.name for c in contract.sent_columns if c.logical_type is LogicalType.TIMESTAMP]
+    return (
+        decoded.rename(renames)
+        .with_columns(pl.col(times).cast(UTC_TIME))
+        .select(list(bronze_schema(contract)))
+    )

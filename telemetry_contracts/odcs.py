@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from telemetry_contracts.contract import (
+    CANONICAL_SHAPE,
     DEVICE_ID,
     EVENT_ID,
     EVENT_TIME,
@@ -36,7 +37,6 @@ from telemetry_contracts.units import conversion
 if TYPE_CHECKING:
     from pathlib import Path
 
-CANONICAL_SHAPE = "canonical"
 _DURATION_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -183,5 +183,3 @@ def _duration(text: str | None) -> timedelta | None:
         raise ContractError(f"{text!r} is not a duration such as 7d, 12h, 10m or 30s")
     return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
 
-
-__all__ = ["CANONICAL_SHAPE", "DEVICE_ID", "EVENT_ID", "EVENT_TIME", "load_contract"]

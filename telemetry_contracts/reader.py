@@ -149,7 +149,7 @@ class EventReader:
             extras[EVENT_ID] = client_id
         if extras:
             try:
-                out[EXTRAS_KEY] = orjson.dumps(extras).decode()
+                out[EXTRAS_KEY] = orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode()
             except TypeError:
                 return _refused("depth", None, "expected fewer levels of nesting")
         payload = orjson.dumps(out, option=orjson.OPT_SORT_KEYS)
@@ -183,8 +183,7 @@ def derived_event_id(content: bytes) -> str:
 def _plan(contract: Contract, shape: Shape, keyring: KeyRing) -> _Plan:
     plan = _Plan(shape, test=_shape_test(shape))
     for column in contract.fields:
-        paths = [path for path in column.paths if path.shape == shape.name]
-        for rank, path in enumerate(paths):
+        for rank, path in enumerate(column.paths_in(shape.name)):
             if path.when is not None:
                 plan.conditionals.append(_conditional(column, path, keyring))
                 continue

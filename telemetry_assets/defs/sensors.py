@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from telemetry_assets.defs.jobs import REFINE, load_registries, refine_hour
+from telemetry_assets.defs.jobs import REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import bronze_key, silver_key
@@ -39,7 +39,7 @@ def landing_sensor(registry: Registry, marts: Sequence[dg.AssetKey]) -> dg.Senso
 
     @dg.sensor(
         name="landing_sensor",
-        job=refine_hour,
+        job_name=REFINE,
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Requests a run for every arrival hour that changed in landing.",

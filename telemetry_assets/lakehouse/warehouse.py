@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 # Two processes that create the same table at once would fail in Postgres' catalogue.
 _DDL_LOCK = 4_207_186_019
+_MARTS_BUILD_DDL = (
+    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.marts_build "
+    "(fingerprint text NOT NULL, built_at timestamptz NOT NULL)"
+).encode()
 
 
 def create_tables(settings: Settings, registry: Registry) -> None:
@@ -30,6 +34,7 @@ def create_tables(settings: Settings, registry: Registry) -> None:
     with connect(settings) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        connection.execute(_MARTS_BUILD_DDL)
         for table in all_tables(registry):
             for statement in table.ddl():
                 connection.execute(statement.encode())

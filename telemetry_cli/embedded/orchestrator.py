@@ -24,9 +24,9 @@ _LOG_LEVEL = "warning"
 _LOG_FORMAT = ("--log-format", "json")
 
 _PREPARE = """
-from telemetry_assets.marts_build import prepare
+from telemetry_assets.marts_build import build_when_new
 from telemetry_platform.settings import get_settings
-prepare(get_settings())
+build_when_new(get_settings())
 """
 _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   name locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
@@ -59,7 +59,7 @@ def prepare_instance(settings: Settings) -> None:
 
 
 def prepare_marts(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Parse the dbt project where the code server will look for it.
+    """Parse the dbt project where the code server will look for it, and build new marts.
 
     It runs in a process of its own: dbt takes 150 MB that this process would keep.
 

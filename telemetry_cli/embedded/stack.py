@@ -37,7 +37,7 @@ _NEEDS = {
     "s3": (),
     "postgres": (),
     "edge": ("s3",),
-    "code-server": (),
+    "code-server": ("postgres",),
     "webserver": ("postgres",),
     "daemon": ("postgres", "code-server"),
 }

@@ -111,7 +111,9 @@ def invoke_dbt(
     postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., None]]:
     """Call dbt in this process with one manifest; a node that fails fails the test."""
+    # Imported here: it takes seconds, and only these tests pay for it.
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
 
     address = conninfo_to_dict(postgres_dsn)
     folder = tmp_path_factory.mktemp("dbt")
@@ -181,9 +183,8 @@ class Marts:
 
     def versions(self) -> list[list[tuple[Any, ...]]]:
         """The transaction that wrote each row of the tables: equal when nothing was rewritten."""
-        return [
-            self.query(f"select xmin::text, ctid::text from {mart} order by 2") for mart in TABLES
-        ]
+        statement = "select xmin::text, ctid::text from {} order by 2"
+        return [self.query(statement.format(mart)) for mart in TABLES]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,90 @@
+# Everything that people and CI type. `make` alone lists it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PACKAGES := telemetry_contracts telemetry_platform ingest_lambda telemetry_assets device_sim telemetry_cli
+BIN := .venv/bin
+# Options for the program behind a target: make demo ARGS="--csv readings.csv"
+ARGS :=
+
+# Looked up when first needed, and once.
+INTERPRETER = $(eval INTERPRETER := $$(shell scripts/find-python))$(INTERPRETER)
+# The stamp's name holds the version, so that another Python installs again.
+VERSION = $(shell '$(INTERPRETER)' -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+STAMP = .venv/.installed-$(VERSION)
+SCRATCH := .venv/check
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install everything into .venv (done by the other targets when needed)
+	@test -n "$(INTERPRETER)"
+	@$(MAKE) $(STAMP)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q $(PACKAGES) benchmarks
+
+.venv/.installed-%: pyproject.toml requirements.lock scripts/set-up
+	@scripts/set-up '$(INTERPRETER)'
+	@rm -f .venv/.installed-*
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Start the stack, send simulated fleets, account for every row, stop
+	@$(BIN)/telemetry demo $(ARGS)
+
+.PHONY: up
+up: setup ## Serve the whole stack on this machine until Ctrl-C
+	@$(BIN)/telemetry up $(ARGS)
+
+.PHONY: test
+test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: setup check-code check-dbt check-definitions check-contracts ## Format, lint, types, imports, dbt, definitions, contracts
+
+.PHONY: check-code
+check-code: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ty check
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: check-dbt
+check-dbt: setup
+	DBT_TARGET_PATH='$(CURDIR)/$(SCRATCH)/dbt' DBT_LOG_PATH='$(CURDIR)/$(SCRATCH)/dbt' \
+	  $(BIN)/dbt --quiet --warn-error parse --no-partial-parse \
+	  --project-dir dbt_project --profiles-dir dbt_project
+
+.PHONY: check-definitions
+check-definitions: setup
+	@mkdir -p $(SCRATCH)/dagster
+	DAGSTER_HOME='$(CURDIR)/$(SCRATCH)/dagster' TELEMETRY_HOME='$(CURDIR)/$(SCRATCH)/home' \
+	  $(BIN)/dagster definitions validate --log-level warning -m telemetry_assets.definitions
+
+.PHONY: check-contracts
+check-contracts: setup
+	$(BIN)/telemetry contracts check
+
+.PHONY: bench
+bench: setup ## Measure the promised figures; one of them: make bench ARGS=edge
+	@$(BIN)/telemetry bench $(ARGS)
+
+.PHONY: format
+format: setup ## Format the code and mend what the linter can
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew (needs uv); LOCK_ARGS=--upgrade takes newer versions
+	uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.lock
+	uv pip compile $(LOCK) --constraint requirements.lock pyproject.toml -o deploy/docker/requirements.lock
+LOCK = -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $(LOCK_ARGS)
+
+.PHONY: clean
+clean: ## Remove what was installed and cached; the stack's data (.telemetry) stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -not -path './.telemetry/*' -prune -exec rm -rf {} +
