@@ -23,7 +23,7 @@ help: ## List the targets
 .PHONY: setup
 setup: ## Install everything into .venv (done by the other targets when needed)
 	@test -n "$(INTERPRETER)"
-	@$(MAKE) $(STAMP)
+	@$(MAKE) -s $(STAMP)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q $(PACKAGES) benchmarks
 
 .venv/.installed-%: pyproject.toml requirements.lock scripts/set-up

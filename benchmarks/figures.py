@@ -107,6 +107,16 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
     ]
 
 
+def brief_rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
+    """Return rows for a narrow terminal: name with runs, input and floor below it, and verdict."""
+    brief = []
+    for name, median, runs, promise, kept, floor, sizes in rows(figures):
+        below = [sizes, f"runs {runs}", *([floor] if floor else [])]
+        brief.append(("\n  ".join([name, *below]), median, promise, kept))
+    return brief
+
+
+BRIEF_HEADER = ("figure", "median", "promise", "kept")
 HEADER = ("figure", "median", "runs", "promise", "kept", "against the floor", "input")
 
 

@@ -144,6 +144,7 @@ class Committer:
     def close(self) -> None:
         """Commit what is queued, then stop."""
         self._worker.shutdown(wait=True)
+        self._appender.close()
 
     def _commit(self, group: _Group) -> int:
         if self._window:

@@ -24,6 +24,10 @@ def definitions() -> dg.Definitions:
     models = lineage(get_settings())
     marts = marts_asset(models)
     checks = marts_checks(models)
+    mart_sources = {
+        dg.AssetKey(["marts", model["name"]]): set(model["tags"]) & set(registry)
+        for model in models
+    }
     return dg.Definitions(
         assets=[
             *landing_assets,
@@ -38,6 +42,6 @@ def definitions() -> dg.Definitions:
         asset_checks=[checks],
         schedules=[check_marts(checks)],
         jobs=[refine_hour(checks), load_registries],
-        sensors=[landing_sensor(registry, sorted(marts.keys)), reference_sensor],
+        sensors=[landing_sensor(registry, mart_sources), reference_sensor],
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 LINEAGE_FILE = "lineage.json"
 _MANIFEST_FILE = "manifest.msgpack"
-_QUIET = ("--quiet", "--no-use-colors", "--no-write-json", "--no-version-check")
+_QUIET = (
+    *("--quiet", "--no-use-colors", "--no-write-json", "--no-version-check"),
+    *("--log-level-file", "none"),
+)
 _INPUTS = ("*.sql", "*.yml", "*.yaml", "*.md")
 # Parsing opens no connection, but the profile must render and the database's name is kept.
 _PARSE_PROFILE = {
@@ -132,6 +135,8 @@ class MartsBuilder:
         fingerprint = prepare(self._settings)
         if built_fingerprint(self._settings) != fingerprint:
             return self.build_all(fingerprint)
+        if not models:
+            return []
         arguments = ["run", "--select", *models, "--vars", json.dumps({"received_hour": hour})]
         return self.invoke(arguments)
 
@@ -210,6 +215,8 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
             "name": manifest["nodes"][unique_id]["name"],
             "description": spec.description or "",
             "depends_on": sorted(_tables_behind(unique_id, manifest)),
+            "tags": manifest["nodes"][unique_id]["tags"],
+            "builds": sorted(_tables_to_build(unique_id, manifest)),
             "tests": _tests_of(unique_id, manifest),
             "columns": [
                 {
@@ -222,6 +229,19 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for unique_id, spec in sorted(specs.items())
     ]
+
+
+def _tables_to_build(unique_id: str, manifest: dict[str, Any]) -> set[str]:
+    """Return the models that an hour must bring up to date for a mart: no views, they are."""
+    node = manifest["nodes"].get(unique_id)
+    if node is None or node["resource_type"] != "model":
+        return set()
+    own = {node["name"]} if node["config"]["materialized"] != "view" else set()
+    if own and node["schema"] != "marts":
+        return own
+    parents = (p for p in manifest["parent_map"][unique_id] if p.startswith("model."))
+    inner = (p for p in parents if manifest["nodes"][p]["schema"] != "marts")
+    return own.union(*(_tables_to_build(parent, manifest) for parent in inner))
 
 
 def _tests_of(unique_id: str, manifest: dict[str, Any]) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,8 +48,10 @@ def bench(
     chosen = names or list(cases)
     if unknown := [name for name in chosen if name not in cases]:
         raise CommandError(f"No benchmark {unknown[0]!r}.", f"There are: {', '.join(cases)}.")
-    from benchmarks.figures import HEADER, machine, markdown, rows
+    from benchmarks.figures import BRIEF_HEADER, brief_rows, machine, markdown
 
+    # SIGTERM ends a case as Ctrl-C does: its servers are stopped and its home is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     facts = machine()
     console = people()
     figures: list[Figure] = []
@@ -63,8 +66,8 @@ def bench(
     if as_json:
         print_json({"machine": facts, "figures": [figure.document() for figure in figures]})
     else:
-        print_table(", ".join(f"{name}: {value}" for name, value in facts.items()), HEADER,
-                    rows(figures))  # fmt: skip
+        title = ", ".join(f"{name}: {value}" for name, value in facts.items())
+        print_table(title, BRIEF_HEADER, brief_rows(figures))
     if any(figure.met is False for figure in figures):
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(
+def demo(  # noqa: PLR0913 - one parameter an option
     *,
     csv: Annotated[
         list[Path] | None,
@@ -58,7 +59,9 @@ def demo(
         csv=find_files(csv or []),
     )
     console = people()
-    with ending_on_signals() as ended, EmbeddedStack(get_settings(), console) as stack:
+    # Ctrl-C interrupts a run at once; SIGTERM does the same, so that the stack is stopped in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with EmbeddedStack(get_settings(), console) as stack:
         started = stack.start()
         report = run_demo(stack.settings, wanted, console)
         report.seconds = {"start": started, **report.seconds}
@@ -68,6 +71,7 @@ def demo(
             show_report(report, addresses(stack.settings))
         if keep_serving:
             console.print("Serving until Ctrl-C.")
-            serve(stack, ended)
+            with ending_on_signals() as ended:
+                serve(stack, ended)
     if not report.passed:
         raise typer.Exit(1)

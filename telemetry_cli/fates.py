@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import sql
 
 from telemetry_cli.errors import CommandError
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 _NOT_YET = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 _COUNTS = {
-    "in_mart": "marts.fct_events",
-    "quarantined": "warehouse.quarantine",
-    "duplicate_in_silver": "warehouse.duplicates",
+    "in_mart": ("marts", "fct_events"),
+    "quarantined": ("warehouse", "quarantine"),
+    "duplicate_in_silver": ("warehouse", "duplicates"),
 }
 _POLL_SECONDS = 0.5
 _REMEDY = "Look at the runs in the Dagster UI and at the logs in TELEMETRY_HOME/logs."
@@ -56,9 +57,11 @@ def count_fates(connection: psycopg.Connection, receipts: Sequence[str]) -> dict
     """
     fates: dict[str, Fates] = {}
     for name, table in _COUNTS.items():
-        query = f"SELECT source, count(*) FROM {table} WHERE receipt_id = ANY(%s) GROUP BY source"
+        query = sql.SQL(
+            "SELECT source, count(*) FROM {} WHERE receipt_id = ANY(%s) GROUP BY source"
+        ).format(sql.Identifier(*table))
         try:
-            rows = connection.execute(query.encode(), (list(receipts),)).fetchall()
+            rows = connection.execute(query, (list(receipts),)).fetchall()
         except _NOT_YET:
             continue
         for source, count in rows:

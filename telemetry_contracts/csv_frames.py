@@ -6,7 +6,7 @@ path cannot read is given to the edge's own converter, so both doors refuse for 
 
 from __future__ import annotations
 
-import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,33 +27,29 @@ from telemetry_contracts.contract import (
     LogicalType,
     Shape,
 )
-from telemetry_contracts.conversions import Unreadable, converter
+from telemetry_contracts.conversions import EARLIEST, LATEST, MAX_TEXT, Unreadable, converter
+from telemetry_contracts.csv_log import (
+    LOG_SCHEMA,
+    Failure,
+    bad_rows,
+    build_log,
+    failures_frame,
+    ragged_failures,
+)
+from telemetry_contracts.csv_text import ROW, UnreadableFile, read_csv_text
 from telemetry_contracts.frames import DTYPES, UTC_TIME
-from telemetry_contracts.reader import derived_event_id
+from telemetry_contracts.reader import derived_event_id, given_event_id
 from telemetry_contracts.rules import RECEIVED_AT, contract_rules
-from telemetry_contracts.units import conversion
+from telemetry_contracts.units import IDENTITY, conversion
 
 if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
     from telemetry_contracts.tokens import KeyRing
 
-SEPARATORS = (";", ",", "\t", "|")
-LOG_SCHEMA = pl.Schema(
-    {
-        "file": pl.String,
-        "row": pl.Int64,
-        "column": pl.String,
-        "rule": pl.String,
-        "value": pl.String,
-        "message": pl.String,
-    }
-)
-_ROW = "__row"
+__all__ = ["LOG_SCHEMA", "CsvReading", "UnreadableFile", "read_csv_events"]
+
 _FAST_TIMES = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")
-
-
-class UnreadableFile(ValueError):
-    """A file as a whole cannot be read; the message says why and what to do."""
+_REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -62,9 +58,10 @@ class CsvReading:
 
     Attributes:
         contract: The contract its header fits.
-        rows: Data rows in the file.
-        good: One row each: event_id, device_id, event_time (UTC), payload (canonical JSON).
-        bad: Refused rows as they stood, personal columns tokenized; first column `row`.
+        rows: Data rows in the file; each is in `good` or in `bad`.
+        good: One row each: event_id, device_id, event_time (UTC), payload (canonical JSON). What
+            a row becomes depends on the row and the header alone, not on other rows.
+        bad: Refused rows as they stood, personal columns tokenized; see `csv_log.bad_rows`.
         log: One row for each thing wrong: file, row, column, rule, value, message. Rows count
             from 1 after the header.
     """
@@ -74,6 +71,30 @@ class CsvReading:
     good: pl.DataFrame
     bad: pl.DataFrame
     log: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a file's columns are read: the places of each field, best first."""
+
+    contract: Contract
+    shape: Shape
+    places: tuple[tuple[Field, FieldPath], ...]
+
+    @property
+    def column_of(self) -> dict[str, str]:
+        """The best column of each field."""
+        return {field.name: path.path[0] for field, path in reversed(self.places)}
+
+    @property
+    def personal(self) -> set[str]:
+        """Columns that hold personal values."""
+        return {path.path[0] for field, path in self.places if field.restricted}
+
+    @property
+    def score(self) -> int:
+        """How many fields the file has."""
+        return len(self.column_of)
 
 
 def read_csv_events(  # noqa: PLR0913, PLR0917 - all but the source are needed
@@ -97,129 +118,122 @@ def read_csv_events(  # noqa: PLR0913, PLR0917 - all but the source are needed
     Raises:
         UnreadableFile: It is no CSV file, or its header fits no contract or several.
     """
-    raw = _read_text(data)
-    contract, shape = _match(raw.columns, registry, source)
-    raw = raw.with_row_index(_ROW, offset=1).with_columns(pl.col(_ROW).cast(pl.Int64))
-    paths = _column_paths(contract, shape, raw.columns)
-    failures: list[pl.DataFrame] = []
-    columns = {}
-    for column, path in paths:
-        columns[column.name], failed = _convert(raw, column, path, keyring)
-        if failed is not None:
-            failures.append(failed)
-    frame = pl.DataFrame({_ROW: raw[_ROW], **columns})
-    failures.extend(_break_rules(frame, raw, contract, dict(_names(paths)), received_at))
-    frame = frame.with_columns(_extras(raw, paths))
-    log = _log(failures, file, {path.path[0] for column, path in paths if column.restricted})
-    bad_rows = log["row"].unique()
-    good = frame.filter(~pl.col(_ROW).is_in(bad_rows.implode()))
+    text = read_csv_text(data)
+    layout = _match(text.columns, registry, source)
+    raw = text.regular
+    frame, failures = _convert_columns(raw, layout, keyring)
+    failures.append(ragged_failures(text))
+    failures.extend(_break_rules(frame, raw, layout, received_at))
+    log = build_log(failures, file, layout.personal, keyring)
+    refused = log["row"].unique()
+    extras = _extras(raw, layout)
+    good = frame.with_columns(extras).filter(~pl.col(ROW).is_in(refused.implode()))
     return CsvReading(
-        contract=contract,
-        rows=raw.height,
-        good=_events(good, contract, shape, file),
-        bad=_hide(raw.filter(pl.col(_ROW).is_in(bad_rows.implode())), paths, keyring),
+        contract=layout.contract,
+        rows=text.table.height,
+        good=_events(good, layout, file),
+        bad=bad_rows(text, refused, layout.personal, keyring),
         log=log,
     )
 
 
-def _read_text(data: bytes) -> pl.DataFrame:
-    body = data.removeprefix(b"\xef\xbb\xbf")
-    header = body.split(b"\n", 1)[0]
-    if not header.strip():
-        raise UnreadableFile("the file has no header line; put the column names in line 1")
-    separator = max(SEPARATORS, key=lambda mark: header.count(mark.encode()))
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(body), separator=separator, infer_schema=False, raise_if_empty=False
-        )
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UnreadableFile(f"the file is not a CSV table: {reason}") from error
-    return frame.rename({name: name.strip().strip('"') for name in frame.columns})
-
-
-def _match(header: list[str], registry: Registry, source: str | None) -> tuple[Contract, Shape]:
-    contracts = [registry[source]] if source and source in registry else list(registry.values())
+def _match(header: Collection[str], registry: Registry, source: str | None) -> _Layout:
+    contracts = [registry[source]] if source in registry else list(registry.values())
     found = []
     for contract in contracts:
         for shape in contract.shapes:
             if all(len(path) == 1 and path[0] in header for path in shape.requires):
-                score = len(_column_paths(contract, shape, header))
-                found.append((score, contract, shape))
+                found.append(_Layout(contract, shape, _places(contract, shape, header)))
                 break
     if not found:
-        raise UnreadableFile(
-            f"the columns {', '.join(header)} fit no contract; name at least a device and a time "
-            "column as one of the contracts does"
-        )
-    best = max(score for score, _, _ in found)
-    winners = [(contract, shape) for score, contract, shape in found if score == best]
+        raise UnreadableFile(_no_match(header, contracts))
+    best = max(layout.score for layout in found)
+    winners = [layout for layout in found if layout.score == best]
     if len(winners) > 1:
-        names = ", ".join(contract.source for contract, _ in winners)
+        names = ", ".join(layout.contract.source for layout in winners)
         raise UnreadableFile(f"the columns fit several sources ({names}); use inbox/<source>/")
     return winners[0]
 
 
-def _column_paths(
-    contract: Contract, shape: Shape, header: list[str]
-) -> list[tuple[Field, FieldPath]]:
-    """Return the first path of each field that is a column of the file."""
-    chosen = []
-    for column in contract.fields:
-        for path in column.paths:
-            simple = len(path.path) == 1 and path.when is None
-            if path.shape == shape.name and simple and path.path[0] in header:
-                chosen.append((column, path))
-                break
-    return chosen
+def _no_match(header: Collection[str], contracts: list[Contract]) -> str:
+    flat = [
+        f"{contract.source} ({', '.join(path[0] for path in shape.requires)})"
+        for contract in contracts
+        for shape in contract.shapes
+        if all(len(path) == 1 for path in shape.requires)
+    ]
+    known = {path.path[0] for c in contracts for field in c.fields for path in field.paths}
+    seen = ", ".join(name for name in header if name in known) or "none"
+    return (
+        f"line 1 names {len(header)} columns that fit no contract (known among them: {seen}); "
+        f"needed are those of one of: {'; '.join(flat)}"
+    )
 
 
-def _names(paths: list[tuple[Field, FieldPath]]) -> list[tuple[str, str]]:
-    return [(column.name, path.path[0]) for column, path in paths]
+def _places(
+    contract: Contract, shape: Shape, header: Collection[str]
+) -> tuple[tuple[Field, FieldPath], ...]:
+    return tuple(
+        (field, path)
+        for field in contract.fields
+        for path in field.paths_in(shape.name)
+        if len(path.path) == 1 and path.when is None and path.path[0] in header
+    )
+
+
+def _convert_columns(
+    raw: pl.DataFrame, layout: _Layout, keyring: KeyRing
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Return ROW and one typed column for each field of the file, and what could not be read."""
+    columns: dict[str, pl.Series] = {}
+    failed: list[Failure] = []
+    for field, path in layout.places:
+        values, wrong = _convert(raw, field, path, keyring)
+        failed.extend(wrong)
+        best = columns.get(field.name)
+        columns[field.name] = values if best is None else best.zip_with(best.is_not_null(), values)
+    explained = {(row, column) for row, column, *_ in failed}
+    for name in (DEVICE_ID, EVENT_TIME):
+        column = layout.column_of[name]
+        for row in raw[ROW].filter(columns[name].is_null()):
+            if (row, column) not in explained:
+                failed.append((row, column, "required", None, "expected a value, found none"))
+    return pl.DataFrame({ROW: raw[ROW], **columns}), [failures_frame(failed)]
 
 
 def _convert(
-    raw: pl.DataFrame, column: Field, path: FieldPath, keyring: KeyRing
-) -> tuple[pl.Series, pl.DataFrame | None]:
-    """Return the converted column and, when there are any, the rows that failed."""
+    raw: pl.DataFrame, field: Field, path: FieldPath, keyring: KeyRing
+) -> tuple[pl.Series, list[Failure]]:
+    """Return the converted column, null where nothing stands or what stands cannot be read."""
     name = path.path[0]
     text = raw[name].str.strip_chars()
     text = text.set(text == "", None)
-    fast = _fast(text, column, path)
-    left = pl.DataFrame({_ROW: raw[_ROW], "value": text}).filter(
-        fast.is_null() & text.is_not_null()
-    )
-    if left.is_empty() and column.name not in {DEVICE_ID, EVENT_TIME}:
-        return fast, None
-    convert = converter(column, path, keyring)
+    fast = _fast(text, field, path)
+    left = pl.DataFrame({ROW: raw[ROW], "value": text}).filter(fast.is_null() & text.is_not_null())
+    convert = converter(field, path, keyring)
     found: dict[int, Any] = {}
-    failed: list[tuple[int, str, str, str, str]] = []
+    failed: list[Failure] = []
     for row, value in left.iter_rows():
         try:
             found[row] = convert(value)
         except Unreadable as error:
             failed.append((row, name, error.rule, value, error.message))
-    if column.required:
-        missing = raw[_ROW].filter(text.is_null())
-        failed.extend(
-            (row, name, "required", "", "expected a value, found none") for row in missing
-        )
     if found:
-        slow = pl.Series([found.get(row) for row in raw[_ROW]], strict=False)
-        fast = fast.zip_with(fast.is_not_null(), _as_dtype(slow, column))
-    return fast, _failures(failed) if failed else None
+        slow = pl.Series([found.get(row) for row in raw[ROW]], strict=False)
+        fast = fast.zip_with(fast.is_not_null(), _as_dtype(slow, field))
+    return fast, failed
 
 
-def _fast(text: pl.Series, column: Field, path: FieldPath) -> pl.Series:
+def _fast(text: pl.Series, field: Field, path: FieldPath) -> pl.Series:
     """Convert what can be converted a column at a time; null is left to the edge's converter."""
     frame = text.to_frame("text").lazy()
     value = pl.col("text")
-    match column.logical_type:
+    match field.logical_type:
         case LogicalType.NUMBER:
-            factor, offset = conversion(path.unit, column.unit)
-            number = value.cast(pl.Float64, strict=False)
-            number = pl.when(number.is_finite()).then(number)
-            value = number if (factor, offset) == (1.0, 0.0) else number * factor + offset
+            change = conversion(path.unit, field.unit)
+            value = value.cast(pl.Float64, strict=False)
+            value = value if change == IDENTITY else value * change.factor + change.offset
+            value = pl.when(value.is_finite()).then(value)
         case LogicalType.INTEGER:
             value = value.cast(pl.Int64, strict=False)
         case LogicalType.TIMESTAMP:
@@ -227,9 +241,10 @@ def _fast(text: pl.Series, column: Field, path: FieldPath) -> pl.Series:
         case LogicalType.BOOLEAN:
             value = pl.lit(None, pl.Boolean)
         case LogicalType.STRING:
-            plain = not (column.restricted or path.prefix)
-            value = value if plain else pl.lit(None, pl.String)
-    return frame.select(value.alias(column.name)).collect()[column.name]
+            plain = not (field.restricted or path.prefix)
+            sound = (value.str.len_chars() <= MAX_TEXT) & ~value.str.contains("\x00", literal=True)
+            value = pl.when(sound).then(value) if plain else pl.lit(None, pl.String)
+    return frame.with_columns(value.alias(field.name)).collect()[field.name]
 
 
 def _fast_time(time_format: str) -> pl.Expr:
@@ -238,107 +253,87 @@ def _fast_time(time_format: str) -> pl.Expr:
         return pl.lit(None, UTC_TIME)
     formats = _FAST_TIMES if time_format == "iso8601" else (time_format,)
     parsed = [value.str.to_datetime(fmt, time_unit="us", strict=False) for fmt in formats]
-    return pl.coalesce(moment.dt.replace_time_zone("UTC") for moment in parsed)
+    moment = pl.coalesce(one.dt.replace_time_zone("UTC") for one in parsed)
+    return pl.when((moment >= EARLIEST) & (moment < LATEST)).then(moment)
 
 
-def _as_dtype(values: pl.Series, column: Field) -> pl.Series:
-    if column.logical_type is LogicalType.TIMESTAMP:
-        return values.cast(pl.Int64).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return values.cast(DTYPES[column.logical_type])
-
-
-def _failures(rows: list[tuple[int, str, str, str, str]]) -> pl.DataFrame:
-    schema = {name: LOG_SCHEMA[name] for name in ("row", "column", "rule", "value", "message")}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def _as_dtype(values: pl.Series, field: Field) -> pl.Series:
+    if field.logical_type is LogicalType.TIMESTAMP:
+        return values.cast(pl.Int64).cast(UTC_TIME)
+    return values.cast(DTYPES[field.logical_type])
 
 
 def _break_rules(
-    frame: pl.DataFrame,
-    raw: pl.DataFrame,
-    contract: Contract,
-    columns: dict[str, str],
-    received_at: datetime,
+    frame: pl.DataFrame, raw: pl.DataFrame, layout: _Layout, received_at: datetime
 ) -> list[pl.DataFrame]:
     """Return one frame of failures for each contract rule that some row breaks."""
     absent = [
-        pl.lit(None, DTYPES[column.logical_type]).alias(column.name)
-        for column in contract.sent_columns
-        if column.name not in frame.columns
+        pl.lit(None, DTYPES[field.logical_type]).alias(field.name)
+        for field in layout.contract.sent_columns
+        if field.name not in frame.columns
     ]
     checked = frame.with_columns(*absent, pl.lit(received_at, UTC_TIME).alias(RECEIVED_AT))
     broken = []
-    for rule in contract_rules(contract):
-        rows = checked.filter(rule.broken)[_ROW]
+    for rule in contract_rules(layout.contract):
+        rows = checked.filter(rule.broken)[ROW]
         if rows.is_empty():
             continue
-        column = columns.get(rule.field or "", "")
-        values = raw.filter(pl.col(_ROW).is_in(rows.implode()))
+        column = layout.column_of.get(rule.field or "", "")
+        values = raw.filter(pl.col(ROW).is_in(rows.implode()))
         broken.append(
             values.select(
-                pl.col(_ROW).alias("row"),
+                pl.col(ROW).alias("row"),
                 pl.lit(column).alias("column"),
                 pl.lit(rule.rule).alias("rule"),
-                (pl.col(column) if column else pl.lit("")).alias("value"),
+                (pl.col(column) if column else pl.lit(None, pl.String)).alias("value"),
                 pl.lit(rule.message).alias("message"),
             )
         )
     return broken
 
 
-def _log(failures: list[pl.DataFrame], file: str, restricted: set[str]) -> pl.DataFrame:
-    if not failures:
-        return LOG_SCHEMA.to_frame()
-    hidden = pl.col("column").is_in(list(restricted))
-    return (
-        pl.concat(failures)
-        .with_columns(
-            pl.lit(file).alias("file"),
-            pl.when(hidden).then(pl.lit("(personal)")).otherwise(pl.col("value")).alias("value"),
-        )
-        .select(list(LOG_SCHEMA))
-        .sort("row", maintain_order=True)
-    )
-
-
-def _extras(raw: pl.DataFrame, paths: list[tuple[Field, FieldPath]]) -> list[pl.Series]:
+def _extras(raw: pl.DataFrame, layout: _Layout) -> list[pl.Series]:
     """Return the columns that no contract field reads, as one JSON text a row."""
-    known = {path.path[0] for _, path in paths} | {_ROW}
-    unknown = [name for name in raw.columns if name not in known and raw[name].is_not_null().any()]
+    known = {path.path[0] for field, path in layout.places if field.name != EVENT_ID} | {ROW}
+    unknown = [name for name in raw.columns if name not in known]
     if not unknown:
         return []
-    return [raw.select(pl.struct(unknown).struct.json_encode().alias(EXTRAS_KEY))[EXTRAS_KEY]]
+    present = pl.any_horizontal(pl.col(unknown).is_not_null())
+    text = pl.when(present).then(pl.struct(unknown).struct.json_encode())
+    return [raw.select(text.alias(EXTRAS_KEY))[EXTRAS_KEY]]
 
 
-def _events(frame: pl.DataFrame, contract: Contract, shape: Shape, file: str) -> pl.DataFrame:
-    content = sorted(
-        name
-        for name in frame.columns
-        if name not in (_ROW, DEVICE_ID, EVENT_TIME, EVENT_ID) and frame[name].is_not_null().any()
-    )
-    frame = frame.with_columns(pl.lit(shape.name).alias(SHAPE_KEY), pl.lit(file).alias(FILE_KEY))
-    frame = frame.rename({_ROW: ROW_KEY})
-    encoded = frame.select(
-        pl.col(DEVICE_ID),
-        pl.col(EVENT_TIME),
-        pl.struct([SHAPE_KEY, *content]).struct.json_encode().alias("content"),
-        pl.struct([SHAPE_KEY, *content, FILE_KEY, ROW_KEY]).struct.json_encode().alias("payload"),
-    )
-    salt = contract.source.encode()
-    ids = [
-        derived_event_id(b"%b\x00%b\x00%d\x00%b" % (salt, device.encode(), moment, text.encode()))
-        for device, moment, text in zip(
-            encoded[DEVICE_ID], encoded[EVENT_TIME].to_physical(), encoded["content"], strict=True
+def _events(frame: pl.DataFrame, layout: _Layout, file: str) -> pl.DataFrame:
+    content = sorted(set(frame.columns) - {ROW, DEVICE_ID, EVENT_TIME, EVENT_ID})
+    times = [name for name in content if frame.schema[name] == UTC_TIME]
+    encoded = (
+        frame.rename({ROW: ROW_KEY})
+        .with_columns(
+            pl.lit(layout.shape.name).alias(SHAPE_KEY),
+            pl.lit(file).alias(FILE_KEY),
+            pl.col(times).to_physical(),
         )
-    ]
+        .select(
+            pl.col(EVENT_ID) if EVENT_ID in frame.columns else pl.lit(None).alias(EVENT_ID),
+            pl.col(DEVICE_ID),
+            pl.col(EVENT_TIME),
+            pl.struct([SHAPE_KEY, *content]).struct.json_encode().alias("content"),
+            pl.struct([SHAPE_KEY, *content, FILE_KEY, ROW_KEY])
+            .struct.json_encode()
+            .alias("payload"),
+        )
+    )
+    ids = _event_ids(encoded, layout.contract.source)
     return encoded.select(pl.Series(EVENT_ID, ids, pl.String), DEVICE_ID, EVENT_TIME, "payload")
 
 
-def _hide(
-    bad: pl.DataFrame, paths: list[tuple[Field, FieldPath]], keyring: KeyRing
-) -> pl.DataFrame:
-    personal = [path.path[0] for column, path in paths if column.restricted]
-    tokens = [
-        pl.Series(name, [keyring.token(v) if v else v for v in bad[name]], pl.String)
-        for name in personal
+def _event_ids(encoded: pl.DataFrame, source: str) -> list[str]:
+    moments = encoded[EVENT_TIME].to_physical()
+    rows = zip(encoded[EVENT_ID], encoded[DEVICE_ID], moments, encoded["content"], strict=True)
+    salt = source.encode() + b"\x00"
+    return [
+        given_event_id(salt, device, given)
+        if given
+        else derived_event_id(salt + b"%b\x00%d\x00%b" % (device.encode(), moment, text.encode()))
+        for given, device, moment, text in rows
     ]
-    return bad.with_columns(tokens).rename({_ROW: "row"})

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DURATION_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_IDENTITY_TYPES = {
+    EVENT_ID: LogicalType.STRING,
+    DEVICE_ID: LogicalType.STRING,
+    EVENT_TIME: LogicalType.TIMESTAMP,
+}
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
@@ -51,7 +56,9 @@ def load_contract(path: Path) -> Contract:
     try:
         document = OpenDataContractStandard.from_file(str(path))
         return _contract(document)
-    except (ValidationError, YAMLError, ContractError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise ContractError(f"{path.name}: the key {error} is missing") from error
+    except (OSError, ValidationError, YAMLError, ValueError, TypeError, AttributeError) as error:
         raise ContractError(f"{path.name}: {error}") from error
 
 
@@ -64,8 +71,10 @@ def _contract(document: OpenDataContractStandard) -> Contract:
         raise ContractError(f"schema name {source!r} is not a lower_snake_case source name")
     properties = _custom(table.customProperties)
     shapes = tuple(_shape(entry) for entry in properties.get("shapes", []))
-    fields = tuple(_field(prop, shapes) for prop in table.properties or [])
+    fields = tuple(_named_field(prop, shapes) for prop in table.properties or [])
     _require_identity(fields)
+    for shape in shapes:
+        _require_distinct_paths(shape, fields)
     sla = {entry.property: entry for entry in document.slaProperties or []}
     durations = {
         name: _duration(f"{sla[name].value}{sla[name].unit or ''}") for name in sla if name
@@ -96,6 +105,42 @@ def _require_identity(fields: tuple[Field, ...]) -> None:
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise ContractError(f"fields are described twice: {', '.join(sorted(repeated))}")
+    by_name = {field.name: field for field in fields}
+    for name in (DEVICE_ID, EVENT_TIME):
+        if not by_name[name].required:
+            raise ContractError(f"field {name!r} identifies events and must be required")
+    for name, wanted in _IDENTITY_TYPES.items():
+        if by_name[name].logical_type is not wanted:
+            raise ContractError(f"field {name!r} must have the logical type {wanted.value}")
+
+
+def _require_distinct_paths(shape: Shape, fields: tuple[Field, ...]) -> None:
+    """Refuse a shape in which one place is both a value and an object of further values."""
+    owners = {
+        place: field.name
+        for field in fields
+        for path in field.paths
+        if path.shape == shape.name
+        for place in (path.path, path.unit_path, path.when[0] if path.when else None)
+        if place
+    }
+    for place, owner in owners.items():
+        for length in range(1, len(place)):
+            if place[:length] in owners:
+                raise ContractError(
+                    f"field {owner!r}: path {'.'.join(place)} of shape {shape.name!r} goes "
+                    f"through the value of {owners[place[:length]]!r}"
+                )
+
+
+def _named_field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
+    """Read one field; what is wrong in it is told with its name."""
+    try:
+        return _field(prop, shapes)
+    except KeyError as error:
+        raise ContractError(f"field {prop.name!r}: the key {error} is missing") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ContractError(f"field {prop.name!r}: {error}") from error
 
 
 def _shape(entry: dict[str, Any]) -> Shape:
@@ -109,14 +154,14 @@ def _shape(entry: dict[str, Any]) -> Shape:
 def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
     name = prop.name or ""
     if not _NAME.match(name):
-        raise ContractError(f"field name {name!r} is not lower_snake_case")
+        raise ContractError("the name is not lower_snake_case")
     options = prop.logicalTypeOptions or {}
     custom = _custom(prop.customProperties)
     known_shapes = {shape.name for shape in shapes} | {CANONICAL_SHAPE}
-    paths = [_field_path(name, entry) for entry in custom.get("paths", [])]
+    paths = [_field_path(entry) for entry in custom.get("paths", [])]
     unknown = {path.shape for path in paths} - known_shapes
     if unknown:
-        raise ContractError(f"field {name!r} names unknown shapes: {', '.join(sorted(unknown))}")
+        raise ContractError(f"unknown shapes: {', '.join(sorted(unknown))}")
     synonyms = [entry.synonym for entry in prop.synonyms or [] if entry.synonym]
     paths += [FieldPath(CANONICAL_SHAPE, (alias,)) for alias in (name, *synonyms)]
     unit = custom.get("unit")
@@ -125,7 +170,7 @@ def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
     derived = custom.get("derived")
     return Field(
         name=name,
-        logical_type=LogicalType(prop.logicalType or "string"),
+        logical_type=_logical_type(prop.logicalType),
         description=(prop.description or "").strip(),
         required=bool(prop.required),
         minimum=options.get("minimum"),
@@ -141,7 +186,14 @@ def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
     )
 
 
-def _field_path(field: str, entry: dict[str, Any]) -> FieldPath:
+def _logical_type(name: str | None) -> LogicalType:
+    known = [kind.value for kind in LogicalType]
+    if name is not None and name not in known:
+        raise ContractError(f"logical type {name!r} is none of {', '.join(known)}")
+    return LogicalType(name or LogicalType.STRING)
+
+
+def _field_path(entry: dict[str, Any]) -> FieldPath:
     when = entry.get("when")
     return FieldPath(
         shape=entry["shape"],
@@ -149,16 +201,16 @@ def _field_path(field: str, entry: dict[str, Any]) -> FieldPath:
         unit=entry.get("unit"),
         unit_path=_path(entry["unitPath"]) if "unitPath" in entry else None,
         when=(_path(when["path"]), str(when["equals"])) if when else None,
-        time_format=_time_format(field, entry),
+        time_format=_time_format(entry),
         prefix=entry.get("prefix", ""),
     )
 
 
-def _time_format(field: str, entry: dict[str, Any]) -> str:
+def _time_format(entry: dict[str, Any]) -> str:
     time_format = entry.get("format", "iso8601")
     named = time_format in {"iso8601", "epoch_seconds", "epoch_millis"}
     if not named and "%" not in time_format:
-        raise ContractError(f"field {field!r}: unknown time format {time_format!r}")
+        raise ContractError(f"unknown time format {time_format!r}")
     return time_format
 
 
@@ -182,4 +234,3 @@ def _duration(text: str | None) -> timedelta | None:
     if not match:
         raise ContractError(f"{text!r} is not a duration such as 7d, 12h, 10m or 30s")
     return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
-

@@ -7,8 +7,6 @@ timeliness) is left to silver, so that it is kept, counted and can be replayed.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,11 +19,9 @@ from telemetry_contracts.contract import (
     EXTRAS_KEY,
     SHAPE_KEY,
     Contract,
-    Field,
-    Shape,
 )
-from telemetry_contracts.conversions import Converter, Unreadable, converter, scaled
-from telemetry_contracts.units import accepted_units
+from telemetry_contracts.conversions import Unreadable
+from telemetry_contracts.plans import Conditional, Plan, compile_shape, value_at
 
 if TYPE_CHECKING:
     from telemetry_contracts.tokens import KeyRing
@@ -66,42 +62,10 @@ class Refusal(NamedTuple):
     violations: tuple[Violation, ...]
 
 
-@dataclass
-class _Leaf:
-    """Where one value goes: a slot of the outcome and how to convert it."""
-
-    slot: str
-    field: str
-    convert: Converter
-
-
-@dataclass
-class _Conditional:
-    """A field that a shape carries in a shared value, chosen by another value."""
-
-    field: str
-    at: tuple[str, ...]
-    when: tuple[tuple[str, ...], str]
-    unit_at: tuple[str, ...] | None
-    by_unit: dict[str, Converter]
-    plain: Converter
-
-
-@dataclass
-class _Plan:
-    """A shape, compiled: a trie of keys, fallbacks for slots, conditional fields."""
-
-    shape: Shape
-    trie: dict[str, Any] = field(default_factory=dict)
-    fallbacks: list[tuple[str, str]] = field(default_factory=list)
-    conditionals: list[_Conditional] = field(default_factory=list)
-    test: Callable[[dict[str, Any]], bool] = lambda _: False
-
-
 class EventReader:
     """Reads the events of one source. Build it with `compile_reader`; it is thread-safe."""
 
-    def __init__(self, contract: Contract, plans: list[_Plan]) -> None:
+    def __init__(self, contract: Contract, plans: list[Plan]) -> None:
         self.contract = contract
         self._plans = plans
         self._salt = contract.source.encode() + b"\x00"
@@ -144,9 +108,11 @@ class EventReader:
         device_id = out.pop(DEVICE_ID)
         event_time_us = out.pop(EVENT_TIME)
         client_id = out.pop(EVENT_ID, None)
-        given = None if client_id is None else _as_uuid(client_id)
-        if client_id is not None and given is None:
-            extras[EVENT_ID] = client_id
+        given = None
+        if client_id is not None:
+            given = given_event_id(self._salt, device_id, client_id)
+            if given != client_id.lower():
+                extras[EVENT_ID] = client_id
         if extras:
             try:
                 out[EXTRAS_KEY] = orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode()
@@ -154,8 +120,8 @@ class EventReader:
                 return _refused("depth", None, "expected fewer levels of nesting")
         payload = orjson.dumps(out, option=orjson.OPT_SORT_KEYS)
         if given is None:
-            content = client_id.encode() if client_id else b"%d\x00%b" % (event_time_us, payload)
-            given = derived_event_id(self._salt + device_id.encode() + b"\x00" + content)
+            content = b"%b\x00%d\x00%b" % (device_id.encode(), event_time_us, payload)
+            given = derived_event_id(self._salt + content)
         return Reading(device_id, event_time_us, given, payload, client_id is not None)
 
     def _unknown_shape(self) -> str:
@@ -168,7 +134,23 @@ class EventReader:
 
 def compile_reader(contract: Contract, keyring: KeyRing) -> EventReader:
     """Compile `contract` into a reader that tokenizes with `keyring`."""
-    return EventReader(contract, [_plan(contract, shape, keyring) for shape in contract.shapes])
+    return EventReader(
+        contract, [compile_shape(contract, shape, keyring) for shape in contract.shapes]
+    )
+
+
+def given_event_id(salt: bytes, device_id: str, client_id: str) -> str:
+    """Return the client's id when it is a UUID, else a UUIDv8 made from device and id.
+
+    Args:
+        salt: The source's name and a NUL byte.
+        device_id: The device.
+        client_id: What the client sent.
+    """
+    try:
+        return str(uuid.UUID(client_id))
+    except ValueError:
+        return derived_event_id(b"%b%b\x00%b" % (salt, device_id.encode(), client_id.encode()))
 
 
 def derived_event_id(content: bytes) -> str:
@@ -178,62 +160,6 @@ def derived_event_id(content: bytes) -> str:
     number |= (_VERSION_8 << 76) | (0x8000 << 48)
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _plan(contract: Contract, shape: Shape, keyring: KeyRing) -> _Plan:
-    plan = _Plan(shape, test=_shape_test(shape))
-    for column in contract.fields:
-        for rank, path in enumerate(column.paths_in(shape.name)):
-            if path.when is not None:
-                plan.conditionals.append(_conditional(column, path, keyring))
-                continue
-            slot = column.name if rank == 0 else f"{column.name}~{rank}"
-            if rank:
-                plan.fallbacks.append((slot, column.name))
-            leaf = _Leaf(slot, column.name, converter(column, path, keyring))
-            _insert(plan.trie, path.path, leaf)
-    for conditional in plan.conditionals:
-        for used in (conditional.at, conditional.when[0], conditional.unit_at):
-            if used is not None:
-                _insert(plan.trie, used, None)
-    return plan
-
-
-def _conditional(column: Field, path: Any, keyring: KeyRing) -> _Conditional:  # noqa: ANN401
-    by_unit = {unit: scaled(change) for unit, change in accepted_units(column.unit).items()}
-    return _Conditional(
-        field=column.name,
-        at=path.path,
-        when=path.when,
-        unit_at=path.unit_path,
-        by_unit=by_unit,
-        plain=converter(column, path, keyring),
-    )
-
-
-def _insert(trie: dict[str, Any], path: tuple[str, ...], leaf: _Leaf | None) -> None:
-    """Put a leaf at `path`; None marks a path as known without storing it."""
-    node = trie
-    for key in path[:-1]:
-        node = node.setdefault(key, {})
-    leaves = node.setdefault(path[-1], ())
-    if leaf is not None:
-        node[path[-1]] = (*leaves, leaf)
-
-
-def _shape_test(shape: Shape) -> Callable[[dict[str, Any]], bool]:
-    if all(len(path) == 1 for path in shape.requires):
-        keys = [path[0] for path in shape.requires]
-        return lambda event: all(key in event for key in keys)
-    return lambda event: all(_get(event, path) is not None for path in shape.requires)
-
-
-def _get(event: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401
-    for key in path:
-        if type(event) is not dict:
-            return None
-        event = event.get(key)
-    return event
 
 
 def _walk(
@@ -269,7 +195,7 @@ def _walk(
 
 
 def _choose(
-    conditionals: list[_Conditional],
+    conditionals: list[Conditional],
     event: dict[str, Any],
     out: dict[str, Any],
     extras: dict[str, Any],
@@ -278,26 +204,26 @@ def _choose(
     """Give the shared value to the field it is meant for; an unknown kind goes to the extras."""
     for conditional in conditionals:
         at, wanted = conditional.when
-        if _get(event, at) == wanted:
+        if value_at(event, at) == wanted:
             _take(conditional, event, out, violations)
             return
     for conditional in conditionals:
         for path in (conditional.at, conditional.when[0], conditional.unit_at):
-            if path is not None and (value := _get(event, path)) is not None:
+            if path is not None and (value := value_at(event, path)) is not None:
                 _put(extras, path, value)
 
 
 def _take(
-    conditional: _Conditional,
+    conditional: Conditional,
     event: dict[str, Any],
     out: dict[str, Any],
     violations: list[Violation],
 ) -> None:
-    value = _get(event, conditional.at)
+    value = value_at(event, conditional.at)
     if value is None:
         return
     convert = conditional.plain
-    unit = _get(event, conditional.unit_at) if conditional.unit_at else None
+    unit = value_at(event, conditional.unit_at) if conditional.unit_at else None
     if unit is not None:
         found = conditional.by_unit.get(unit) if type(unit) is str else None
         if found is None:
@@ -319,13 +245,6 @@ def _put(target: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     for key in path[:-1]:
         target = target.setdefault(key, {})
     target[path[-1]] = value
-
-
-def _as_uuid(text: str) -> str | None:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        return None
 
 
 def _refused(rule: str, name: str | None, message: str) -> Refusal:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from telemetry_assets.defs.partitions import RETRIES, arrival_hours
 from telemetry_assets.defs.resources import MartsResource
+from telemetry_assets.marts_build import BuiltNode
 
 _SEVERITY = {"warn": dg.AssetCheckSeverity.WARN}
 
@@ -28,19 +29,28 @@ def marts_asset(models: list[dict[str, Any]]) -> dg.AssetsDefinition:
     def marts(
         context: dg.AssetExecutionContext, marts: MartsResource
     ) -> Iterator[dg.MaterializeResult]:
-        wanted = [name for name, key in keys.items() if key in context.selected_asset_keys]
-        for node in marts.builder.run_hour(context.partition_key, wanted):
-            if node.name not in wanted:
-                continue
-            metadata: dict[str, Any] = {
-                "seconds": node.seconds,
-                "dagster/table_name": f"marts.{node.name}",
-            }
-            if node.rows is not None and node.rows >= 0:
-                metadata["rows_written"] = node.rows
-            yield dg.MaterializeResult(asset_key=keys[node.name], metadata=metadata)
+        wanted = [model for model in models if keys[model["name"]] in context.selected_asset_keys]
+        tables = sorted({table for model in wanted for table in model["builds"]})
+        nodes = {node.name: node for node in marts.builder.run_hour(context.partition_key, tables)}
+        for model in wanted:
+            yield dg.MaterializeResult(
+                asset_key=keys[model["name"]],
+                metadata={
+                    "dagster/table_name": f"marts.{model['name']}",
+                    **_outcome(nodes.get(model["name"])),
+                },
+            )
 
     return marts
+
+
+def _outcome(node: BuiltNode | None) -> dict[str, Any]:
+    if node is None:
+        return {"materialized": "a view, always current"}
+    found: dict[str, Any] = {"seconds": node.seconds}
+    if node.rows is not None and node.rows >= 0:
+        found["rows_written"] = node.rows
+    return found
 
 
 def marts_checks(models: list[dict[str, Any]]) -> dg.AssetChecksDefinition:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -29,12 +29,18 @@ _WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path)
 _PARTITION_TAG = "dagster/partition"
 
 
-def landing_sensor(registry: Registry, marts: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
+def landing_sensor(
+    registry: Registry, marts: Mapping[dg.AssetKey, set[str]]
+) -> dg.SensorDefinition:
     """Build the sensor that follows the Delta logs of landing.
 
     It listens inside its tick, because Dagster starts ticks at most every 5 s. Its cursor moves
     only over commits it has taken note of, so none is skipped; an hour whose run is going on
     waits, and then gets one run for all that came meanwhile.
+
+    Args:
+        registry: Contracts in force.
+        marts: The mart assets, each with the sources it is limited to; none means all.
     """
 
     @dg.sensor(
@@ -92,11 +98,12 @@ def reference_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 
 
 def _request(
-    hour: str, entry: Waiting, registry: Registry, marts: Sequence[dg.AssetKey]
+    hour: str, entry: Waiting, registry: Registry, marts: Mapping[dg.AssetKey, set[str]]
 ) -> dg.RunRequest:
     sources = [source for source in entry["sources"] if source in registry]
     per_source = [bronze_key, silver_key, warehouse_key]
     unchanged = {key(s) for s in registry.sources if s not in sources for key in per_source}
+    unchanged |= {mart for mart, only in marts.items() if only and only.isdisjoint(sources)}
     return dg.RunRequest(
         run_key=run_key(hour, entry),
         partition_key=hour,
@@ -108,7 +115,7 @@ def _request(
     )
 
 
-def selected_keys(registry: Registry, marts: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
+def selected_keys(registry: Registry, marts: Mapping[dg.AssetKey, set[str]]) -> list[dg.AssetKey]:
     """Return every asset of the refinement job."""
     per_source = [
         key(source)

@@ -51,7 +51,11 @@ def create_day(settings: Settings, tables: Sequence[WarehouseTable], hour: str) 
             (SCHEMA, name),
         ).fetchall()
         present = {row[0] for row in found}
-        missing = [table for table in tables if f"{table.name}_{day:%Y%m%d}" not in present]
+        missing = [
+            table
+            for table in tables
+            if table.by_day and f"{table.name}_{day:%Y%m%d}" not in present
+        ]
         if not missing:
             return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))

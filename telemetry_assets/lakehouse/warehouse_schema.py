@@ -1,11 +1,11 @@
 """The Postgres tables that gold and silver are loaded into, and their DDL.
 
-Every table but the registries is partitioned by day of arrival, so that a day can be dropped whole.
+Tables of events are partitioned by day of arrival, so that a day can be dropped whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -40,6 +40,18 @@ _NULLABLE_HERE = {"quarantine", "rejected", "files"}
 
 
 @dataclass(frozen=True)
+class Index:
+    """An index of a warehouse table; `where` makes it a partial one."""
+
+    columns: str
+    where: str = ""
+    unique: bool = False
+
+
+_BY_HOUR = Index(RECEIVED_HOUR)
+
+
+@dataclass(frozen=True)
 class WarehouseTable:
     """A table of schema `warehouse`.
 
@@ -48,6 +60,8 @@ class WarehouseTable:
         columns: Polars types by column; `received_hour` is a timestamp here.
         json: Text columns that are stored as jsonb.
         indexes: Column lists to index, beside `received_hour`.
+        by_day: Whether the table is partitioned by day of arrival. Tables that are searched by
+            other keys are not: each search would try every day.
         tombstones: Key columns by which a vanished row is kept with n = 0, so that the marts can
             find what it had touched.
     """
@@ -55,9 +69,9 @@ class WarehouseTable:
     name: str
     columns: dict[str, pl.DataType | type[pl.DataType]]
     json: tuple[str, ...] = ()
-    indexes: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
     tombstones: tuple[str, ...] = ()
-    partitioned: bool = field(default=True)
+    by_day: bool = True
 
     @property
     def qualified(self) -> str:
@@ -67,15 +81,9 @@ class WarehouseTable:
     def ddl(self) -> list[str]:
         """Return statements that create the table and its indexes where they are missing."""
         columns = ", ".join(self._column(name, dtype) for name, dtype in self.columns.items())
-        tail = f" PARTITION BY RANGE ({RECEIVED_HOUR})" if self.partitioned else ""
+        tail = f" PARTITION BY RANGE ({RECEIVED_HOUR})" if self.by_day else ""
         statements = [f"CREATE TABLE IF NOT EXISTS {self.qualified} ({columns}){tail}"]
-        indexes = (RECEIVED_HOUR, *self.indexes) if self.partitioned else self.indexes
-        statements += [
-            f"CREATE INDEX IF NOT EXISTS {self._index_name(columns)} "
-            f"ON {self.qualified} ({columns})"
-            for columns in indexes
-        ]
-        return statements
+        return statements + [self._index(index) for index in self.indexes]
 
     def partition_ddl(self, day: str, next_day: str) -> str:
         """Return the statement that creates the partition of one day (`2026-11-22`)."""
@@ -90,17 +98,24 @@ class WarehouseTable:
         required = name in _REQUIRED and self.name not in _NULLABLE_HERE
         return f"{name} {sql}{' NOT NULL' if required else ''}"
 
-    def _index_name(self, columns: str) -> str:
-        return f"{self.name}_{'_'.join(columns.replace(',', ' ').split())}"[:63]
+    def _index(self, index: Index) -> str:
+        name = f"{self.name}_by_{index.columns.replace(', ', '_')}"[:63]
+        unique = "UNIQUE " if index.unique else ""
+        where = f" WHERE {index.where}" if index.where else ""
+        return (
+            f"CREATE {unique}INDEX IF NOT EXISTS {name} "
+            f"ON {self.qualified} ({index.columns}){where}"
+        )
 
 
 def event_table(contract: Contract) -> WarehouseTable:
     """Return the table of one source's silver events."""
-    indexes = {"mobile": ("session_id",)}
+    sessions = any(column.name == "session_id" for column in contract.columns)
+    by_session = (Index("session_id", "session_id IS NOT NULL"),) if sessions else ()
     return WarehouseTable(
         contract.source,
         _loaded(dict(silver_schema(contract))),
-        indexes=("device_id, event_time", *indexes.get(contract.source, ())),
+        indexes=(_BY_HOUR, Index("event_id"), *by_session),
     )
 
 
@@ -114,19 +129,35 @@ def _loaded(
 PARTIALS = WarehouseTable(
     "metric_partials",
     _loaded(METRIC_PARTIALS.columns),
-    indexes=("source, device_id, metric, event_minute", "source_file"),
+    indexes=(
+        Index(
+            f"{SOURCE}, device_id, metric, event_minute, {RECEIVED_HOUR}, source_file", unique=True
+        ),
+        _BY_HOUR,
+        Index(f"source_file, {SOURCE}, device_id, metric", "source_file <> ''"),
+    ),
     tombstones=(SOURCE, RECEIVED_HOUR, "device_id", "source_file", "metric", "event_minute"),
+    by_day=False,
 )
 PROFILES = WarehouseTable(
     "device_profiles",
     _loaded(DEVICE_PROFILES.columns),
     json=("attributes",),
-    indexes=("source, device_id",),
+    indexes=(
+        Index(f"{SOURCE}, device_id"),
+        Index(f"{RECEIVED_HOUR}, {SOURCE}, device_id"),
+    ),
+    by_day=False,
 )
 QUARANTINED = WarehouseTable(
-    "quarantine", _loaded(QUARANTINE.columns), json=("reasons",), indexes=("event_id",)
+    "quarantine",
+    _loaded(QUARANTINE.columns),
+    json=("reasons",),
+    indexes=(_BY_HOUR, Index("event_id")),
 )
-DUPLICATED = WarehouseTable("duplicates", _loaded(DUPLICATES.columns), indexes=("event_id",))
+DUPLICATED = WarehouseTable(
+    "duplicates", _loaded(DUPLICATES.columns), indexes=(_BY_HOUR, Index("event_id"))
+)
 REJECTED = WarehouseTable(
     "rejected",
     _loaded(
@@ -136,11 +167,13 @@ REJECTED = WarehouseTable(
             if name not in ("body_sealed", "violations")
         }
     ),
-    indexes=("receipt_id",),
+    indexes=(_BY_HOUR, Index("receipt_id")),
 )
-FILES = WarehouseTable("files", _loaded(LANDING_FILES.columns), indexes=("file",))
-LEDGERS = WarehouseTable("ledger", _loaded(LEDGER.columns))
-OUTCOMES = WarehouseTable("rule_outcomes", _loaded(RULE_OUTCOMES.columns))
+FILES = WarehouseTable("files", _loaded(LANDING_FILES.columns), indexes=(_BY_HOUR, Index("file")))
+LEDGERS = WarehouseTable(
+    "ledger", _loaded(LEDGER.columns), indexes=(Index(f"{RECEIVED_HOUR}, {SOURCE}", unique=True),)
+)
+OUTCOMES = WarehouseTable("rule_outcomes", _loaded(RULE_OUTCOMES.columns), indexes=(_BY_HOUR,))
 
 DEVICES = WarehouseTable(
     "devices",
@@ -153,19 +186,19 @@ DEVICES = WarehouseTable(
         "time_zone": pl.String,
         "registered_at": UTC_TIME,
     },
-    partitioned=False,
+    by_day=False,
 )
 USERS = WarehouseTable(
     "users",
     {"user_id": pl.String, "birth_year": pl.Int32, "sex": pl.String},
-    partitioned=False,
+    by_day=False,
 )
 
-PARTITIONED = (PARTIALS, PROFILES, QUARANTINED, DUPLICATED, REJECTED, FILES, LEDGERS, OUTCOMES)
+HOURLY = (PARTIALS, PROFILES, QUARANTINED, DUPLICATED, REJECTED, FILES, LEDGERS, OUTCOMES)
 REGISTRIES = (DEVICES, USERS)
 
 
 def all_tables(registry: Registry) -> tuple[WarehouseTable, ...]:
     """Return every table of the warehouse."""
     events = tuple(event_table(contract) for contract in registry.values())
-    return (*events, *PARTITIONED, *REGISTRIES)
+    return (*events, *HOURLY, *REGISTRIES)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 
+# POSIX sh: dash knows no `kill -KILL -- -GROUP`, only this form.
 _SCRIPT = """
 trap '' INT TERM HUP
 groups=' '
@@ -20,7 +21,7 @@ while read -r action group; do
     done) exit 0 ;;
   esac
 done
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 """
 
 

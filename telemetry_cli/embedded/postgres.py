@@ -38,7 +38,7 @@ DAGSTER_DATABASE = "dagster"
 _OLDEST_RELEASE = 18
 
 # An old working directory of another place: /tmp may be emptied at boot, /var/tmp is not (FHS 3.0).
-_REACHABLE_ROOT = Path("/var/tmp")
+_REACHABLE_ROOT = Path("/var/tmp")  # noqa: S108  (a private directory is made below it)
 
 # Small and durable. fsync, full_page_writes and synchronous_commit keep their default: on.
 # Error texts stay terse, without statement and row, because a log must not repeat what is stored.

@@ -63,7 +63,7 @@ def prepare_store(settings: Settings, credentials: StackSecrets) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     # weed writes its flags there with absolute paths and reads them back: a moved home would break.
     (directory / "mini.options").unlink(missing_ok=True)
-    write_private(settings.secrets_dir / _IDENTITIES, _identities(credentials))
+    write_private(settings.secrets_dir / _IDENTITIES, identities(credentials))
 
 
 def seaweed_service(
@@ -104,7 +104,8 @@ def seaweed_service(
     )
 
 
-def _identities(credentials: StackSecrets) -> str:
+def identities(credentials: StackSecrets) -> str:
+    """Return the store's identity file: one account that may do everything, nobody else."""
     identity = {
         "name": "telemetry",
         "credentials": [

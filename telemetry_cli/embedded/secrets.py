@@ -41,17 +41,27 @@ def ensure_secrets(directory: Path) -> StackSecrets:
     Raises:
         CommandError: A file is there but cannot be used.
     """
+    ensure_keys(directory, DEVELOPMENT_FLEET, directory / DEVELOPMENT_KEY_FILE)
+    return ensure_server_secrets(directory)
+
+
+def ensure_keys(directory: Path, fleet: str, key_file: Path) -> None:
+    """Make what the edge needs and is missing in `directory`: token, seal and API keys.
+
+    Args:
+        directory: The edge's secrets; made with mode 0700.
+        fleet: Who the first API key is for.
+        key_file: Where that key is kept in plain text. When the file is there, no key is made.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     if not (directory / "token_keys.json").exists():
         KeyRing.generate().save(directory / "token_keys.json")
     if not (directory / "seal_keys.json").exists():
         SealBox.generate().save(directory / "seal_keys.json")
-    development_key = directory / DEVELOPMENT_KEY_FILE
-    if not development_key.exists():
-        _, plain = create_key(directory / "api_keys.json", DEVELOPMENT_FLEET, ["*"])
-        write_private(development_key, plain + "\n")
-    return _server_secrets(directory / "servers.json")
+    if not key_file.exists():
+        _, plain = create_key(directory / "api_keys.json", fleet, ["*"])
+        write_private(key_file, plain + "\n")
 
 
 def read_secrets(directory: Path) -> StackSecrets:
@@ -75,7 +85,13 @@ def read_secrets(directory: Path) -> StackSecrets:
         ) from error
 
 
-def _server_secrets(path: Path) -> StackSecrets:
+def ensure_server_secrets(directory: Path) -> StackSecrets:
+    """Return the servers' credentials in `directory`, made when there are none.
+
+    Raises:
+        CommandError: The file is there but cannot be used.
+    """
+    path = directory / "servers.json"
     if not path.exists():
         made = {
             "s3_access_key": "TL" + secrets.token_hex(_ACCESS_KEY_BYTES).upper(),
@@ -84,4 +100,4 @@ def _server_secrets(path: Path) -> StackSecrets:
             "postgres_superuser_password": secrets.token_urlsafe(_SECRET_BYTES),
         }
         write_private(path, json.dumps(made, indent=2))
-    return read_secrets(path.parent)
+    return read_secrets(directory)
