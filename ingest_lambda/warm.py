@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,19 +17,37 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 _LOOK_BACK = timedelta(hours=24)
-# Each commit left a file. Reading them costs about a millisecond each.
+# Each commit left a file. The newest are read first, and for no longer than a start may take.
 _MAX_FILES = 3_000
+_FILES_AT_ONCE = 200
+_BUDGET_SECONDS = 3.0
 
 
 def load_recent(settings: Settings, recent: RecentIds, capacity: int) -> int:
     """Remember the ids in the newest files of the last day.
 
     Returns:
-        The number of ids read: at most what is in `_MAX_FILES` files, and no more files than it
-        takes to reach `capacity` rows.
+        The number of ids read: no more files than it takes to reach `capacity` rows, and no more
+        than a few seconds allow.
     """
     loaded = 0
+    end = time.monotonic() + _BUDGET_SECONDS
     files = _newest_files(settings, capacity)
+    batches = [files.slice(n, _FILES_AT_ONCE) for n in range(0, files.height, _FILES_AT_ONCE)]
+    keys: list[list[bytes]] = []
+    for batch in batches:
+        keys.append(_keys(settings, batch))
+        loaded += len(keys[-1])
+        if time.monotonic() > end:
+            break
+    # Oldest first, because the youngest are kept longest.
+    for part in reversed(keys):
+        recent.remember(part)
+    return loaded
+
+
+def _keys(settings: Settings, files: pl.DataFrame) -> list[bytes]:
+    keys: list[bytes] = []
     for (source,), group in files.group_by("source"):
         ids = (
             pl.scan_parquet(
@@ -39,9 +58,8 @@ def load_recent(settings: Settings, recent: RecentIds, capacity: int) -> int:
             .select("event_id")
             .collect()["event_id"]
         )
-        recent.remember(event_key(str(source), event_id) for event_id in ids)
-        loaded += len(ids)
-    return loaded
+        keys += [event_key(str(source), event_id) for event_id in ids]
+    return keys
 
 
 def _newest_files(settings: Settings, capacity: int) -> pl.DataFrame:

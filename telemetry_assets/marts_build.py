@@ -11,6 +11,7 @@ import json
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def built_fingerprint(settings: Settings) -> str | None:
 
 def project_fingerprint(database: str) -> str:
     """Return a digest of all that the parsed project depends on."""
-    digest = hashlib.sha256(database.encode())
+    digest = hashlib.sha256(database.encode() + Path(__file__).read_bytes())
     files = sorted(file for pattern in _INPUTS for file in PROJECT.rglob(pattern))
     for file in files:
         relative = file.relative_to(PROJECT)
@@ -210,7 +211,7 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         spec.metadata["dagster_dbt/unique_id"]: spec
         for spec in build_dbt_asset_specs(manifest=manifest, select="marts")
     }
-    return [
+    models = [
         {
             "name": manifest["nodes"][unique_id]["name"],
             "description": spec.description or "",
@@ -229,6 +230,14 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for unique_id, spec in sorted(specs.items())
     ]
+    return _in_order(models)
+
+
+def _in_order(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the models so that none comes before one it reads: Dagster wants results that way."""
+    by_key = {f"marts/{model['name']}": model for model in models}
+    parents = {key: set(model["depends_on"]) & set(by_key) for key, model in by_key.items()}
+    return [by_key[key] for key in TopologicalSorter(parents).static_order()]
 
 
 def _tables_to_build(unique_id: str, manifest: dict[str, Any]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from telemetry_cli.errors import CommandError
-from telemetry_cli.output import JsonOption, print_json, print_table
+from telemetry_cli.output import JsonOption, people, print_json, print_table
 
 app = typer.Typer(help="Check the contracts that say what a device may send.", no_args_is_help=True)
 
@@ -22,11 +22,6 @@ DirectoryOption = Annotated[
 ]
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `check` a sub-command although it is the only one."""
-
-
 def register(program: typer.Typer) -> None:
     """Add the commands to the `telemetry` program."""
     program.add_typer(app, name="contracts")
@@ -38,9 +33,8 @@ def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> Non
 
     Exit code 1 when a contract is wrong, or would break those who read its data.
     """
-    # Imported here because it reads YAML schemas, which no other command needs.
+    # Imported here because they read YAML and schemas, which no other command needs.
     from telemetry_contracts.compatibility import check as find_problems
-
     from telemetry_contracts.registry import load_registry
 
     loaded = load_registry(directory)
@@ -56,3 +50,21 @@ def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> Non
         )
     if problems:
         raise typer.Exit(1)
+
+
+@app.command("release")
+def release() -> None:
+    """Keep the built-in contracts as the released ones, to hold later changes against.
+
+    Exit code 1 when they would break those who read their data.
+    """
+    from telemetry_contracts.compatibility import release as keep
+    from telemetry_contracts.contract import ContractError
+    from telemetry_contracts.registry import load_registry
+
+    registry = load_registry()
+    try:
+        keep(registry)
+    except ContractError as error:
+        raise CommandError(str(error), "Mend the contract, or raise its major version.") from error
+    people().print(", ".join(f"{source} {registry[source].version}" for source in registry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -122,7 +123,7 @@ def _show_new(key_id: str, text: str, *, as_json: bool) -> None:
         print_json({"id": key_id, "key": text})
         return
     people().print(f"Key {key_id}. Keep its text safe, it is not shown again:", markup=False)
-    print(text)
+    sys.stdout.write(f"{text}\n")  # the key alone, for a pipe
 
 
 def _public(key: ApiKey) -> dict[str, Any]:

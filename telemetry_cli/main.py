@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the process's one boundary
         # What was not foreseen is a defect, so the trace is for whoever mends it.
         _log.exception("unforeseen error")
         _tell(

@@ -9,12 +9,18 @@ from telemetry_contracts.contract import Contract, ContractError
 from telemetry_contracts.odcs import load_contract
 
 SOURCES = Path(__file__).parent / "sources"
+PATTERN = "*.odcs.yaml"
 
 
 class Registry(Mapping[str, Contract]):
-    """Contracts by source name, in alphabetical order."""
+    """Contracts by source name, in alphabetical order.
 
-    def __init__(self, contracts: list[Contract]) -> None:
+    Attributes:
+        directory: Where their files are.
+    """
+
+    def __init__(self, contracts: list[Contract], directory: Path = SOURCES) -> None:
+        self.directory = directory
         self._contracts = {
             contract.source: contract for contract in sorted(contracts, key=lambda c: c.source)
         }
@@ -42,7 +48,8 @@ def load_registry(path: Path | None = None) -> Registry:
     Raises:
         ContractError: A file is wrong, or there is none.
     """
-    files = sorted((path or SOURCES).glob("*.odcs.yaml"))
+    directory = path or SOURCES
+    files = sorted(directory.glob(PATTERN))
     if not files:
-        raise ContractError(f"no *.odcs.yaml file in {path or SOURCES}")
-    return Registry([load_contract(file) for file in files])
+        raise ContractError(f"no {PATTERN} file in {directory}")
+    return Registry([load_contract(file) for file in files], directory)

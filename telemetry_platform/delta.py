@@ -75,8 +75,8 @@ def ensure_table(settings: Settings, table: Table) -> DeltaTable:
 def cast_strict(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """Return `frame` with exactly the columns and types of `schema`.
 
-    delta-rs cuts values silently (1.5 becomes 1 in an integer column), so nothing reaches it that
-    was not checked here.
+    delta-rs cuts values silently (1.5 becomes 1 in an integer column), and so does a strict cast
+    of Polars; nothing reaches the table that was not checked here.
 
     Raises:
         SchemaMismatch: A column is missing, or a value does not fit its type.
@@ -84,13 +84,23 @@ def cast_strict(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     missing = [name for name in schema if name not in frame.columns]
     if missing:
         raise SchemaMismatch(f"columns are missing: {', '.join(missing)}")
+    return frame.select(_fitting(frame[name], dtype) for name, dtype in schema.items())
+
+
+def _fitting(values: pl.Series, dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
+    """Cast without loss. The message names the column only: its values may be personal."""
+    if values.dtype == dtype:
+        return values
+    wrong = SchemaMismatch(f"column {values.name!r}: a value of {values.dtype} is no {dtype}")
     try:
-        return frame.select(
-            pl.col(name).cast(dtype, strict=True) if frame.schema[name] != dtype else pl.col(name)
-            for name, dtype in schema.items()
-        )
-    except pl.exceptions.InvalidOperationError as error:
-        raise SchemaMismatch(f"a value does not fit its column: {error}") from error
+        fitted = values.cast(dtype, strict=True)
+    except pl.exceptions.PolarsError:
+        raise wrong from None
+    if values.dtype.is_numeric() or values.dtype.is_temporal():
+        kept = fitted.cast(values.dtype, strict=False).eq_missing(values)
+        if not kept.all():
+            raise wrong
+    return fitted
 
 
 def replace_partition(
@@ -121,6 +131,8 @@ def replace_partition(
         cast_strict(frame, table.schema),
         mode="overwrite",
         predicate=_sql(where),
+        # A contract may gain a field: older partitions then hold null there.
+        schema_mode="merge",
         post_commithook_properties=PostCommitHookProperties(
             create_checkpoint=True, cleanup_expired_logs=False
         ),
@@ -143,7 +155,10 @@ def input_version(settings: Settings, path: str, name: str) -> int | None:
 def scan_partition(
     settings: Settings, path: str, where: Partition, schema: pl.Schema, version: int | None = None
 ) -> pl.LazyFrame:
-    """Return the rows of the partitions that `where` names; none when the table is missing."""
+    """Return the rows of the partitions that `where` names; none when the table is missing.
+
+    A column that the table has not got yet is null.
+    """
     delta = open_table(settings, path, version)
     if delta is None:
         return pl.LazyFrame(schema=schema)
@@ -151,7 +166,11 @@ def scan_partition(
     for column, value in where.items():
         test = pl.col(column) == value if isinstance(value, str) else pl.col(column).is_in(value)
         frame = frame.filter(test)
-    return frame.select(list(schema))
+    present = frame.collect_schema()
+    return frame.select(
+        pl.col(name) if name in present else pl.lit(None, dtype).alias(name)
+        for name, dtype in schema.items()
+    )
 
 
 def _sql(where: Partition) -> str:

@@ -21,6 +21,7 @@ from telemetry_contracts.registry import Registry
 
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
+CONTRACT_CHECK = "contract"
 _SAMPLE = 5
 
 
@@ -85,7 +86,7 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": column_schema(table.columns, contract)},
         check_specs=[
             dg.AssetCheckSpec(
-                "contract",
+                CONTRACT_CHECK,
                 asset=key,
                 blocking=True,
                 partitions_def=arrival_hours,
@@ -164,7 +165,7 @@ def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckR
     written = lake.silver(contract.source, hour)
     failed = failures(silver_model(contract), written)
     return dg.AssetCheckResult(
-        check_name="contract",
+        check_name=CONTRACT_CHECK,
         asset_key=silver_key(contract.source),
         passed=not failed,
         metadata={

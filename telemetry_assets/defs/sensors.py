@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from telemetry_assets.defs.gold import LEDGER_KEY, RECONCILIATION
 from telemetry_assets.defs.jobs import REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
-from telemetry_assets.defs.refinement import bronze_key, silver_key
+from telemetry_assets.defs.refinement import CONTRACT_CHECK, bronze_key, silver_key
 from telemetry_assets.defs.warehouse import warehouse_key
 from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog

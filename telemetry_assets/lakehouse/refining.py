@@ -13,7 +13,8 @@ from telemetry_contracts.contract import Contract
 from telemetry_contracts.frames import silver_schema
 from telemetry_contracts.rules import Rule, contract_rules
 
-_ARRIVAL = ("received_at", "receipt_id", "source_row")
+# Within one post an id lands once, so its own place breaks every tie.
+_ARRIVAL = ("received_at", "receipt_id", "source_row", "event_id")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def silver_model(contract: Contract) -> pa.DataFrameSchema:
         name: pa.Column(
             dtype,
             checks=_checks(described.get(name)),
-            nullable=name not in _IDENTITY,
+            nullable=name not in _IDENTITY and not (name in described and described[name].required),
             unique=name == "event_id",
             description=described[name].description if name in described else None,
         )

@@ -18,6 +18,8 @@ from telemetry_platform.layout import RECEIVED_HOUR
 from telemetry_platform.postgres import connect, dsn
 
 if TYPE_CHECKING:
+    import psycopg
+
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
@@ -38,6 +40,20 @@ def create_tables(settings: Settings, registry: Registry) -> None:
         for table in all_tables(registry):
             for statement in table.ddl():
                 connection.execute(statement.encode())
+        _add_columns(connection, all_tables(registry))
+
+
+def _add_columns(connection: psycopg.Connection, tables: Sequence[WarehouseTable]) -> None:
+    """Add the columns of fields that a contract gained since its table was created."""
+    rows = connection.execute(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
+        (SCHEMA,),
+    )
+    present = set(rows.fetchall())
+    for table in tables:
+        for name in table.columns:
+            if (table.name, name) not in present:
+                connection.execute(table.column_ddl(name).encode())
 
 
 def create_day(settings: Settings, tables: Sequence[WarehouseTable], hour: str) -> None:

@@ -85,6 +85,11 @@ class WarehouseTable:
         statements = [f"CREATE TABLE IF NOT EXISTS {self.qualified} ({columns}){tail}"]
         return statements + [self._index(index) for index in self.indexes]
 
+    def column_ddl(self, name: str) -> str:
+        """Return the statement that adds a column to a table that was created without it."""
+        column = self._column(name, self.columns[name])
+        return f"ALTER TABLE {self.qualified} ADD COLUMN IF NOT EXISTS {column}"
+
     def partition_ddl(self, day: str, next_day: str) -> str:
         """Return the statement that creates the partition of one day (`2026-11-22`)."""
         name = f"{self.qualified}_{day.replace('-', '')}"
