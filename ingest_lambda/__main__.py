@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import sys
+from typing import TYPE_CHECKING
 
 import uvicorn
+from deltalake.exceptions import DeltaError
 
 from ingest_lambda.app import create_app
 from ingest_lambda.edge import open_edge
 from ingest_lambda.inbox import Inbox
 from ingest_lambda.logs import configure_logs
 from ingest_lambda.probe import UnsafeStore
+from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.settings import get_settings
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _log = logging.getLogger("ingest_lambda")
 _DRAIN_SECONDS = 10
@@ -30,7 +37,7 @@ def main() -> int:
     configure_logs(settings.log_level)
     try:
         edge = open_edge(settings)
-    except (UnsafeStore, OSError, ValueError) as error:
+    except (UnsafeStore, TableUnsuitable, DeltaError, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1
     # Events are trees of short-lived dicts: at the default threshold the collector walks the whole
@@ -56,12 +63,20 @@ def main() -> int:
     if inbox is not None:
         inbox.start()
     server = uvicorn.Server(config)
+    # The server handles these itself and then raises them once more: without a handler of ours
+    # that would end the process before the committers are closed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _already_stopping)
     server.run()
     if inbox is not None:
         inbox.stop()
     edge.close()
     _log.info("stopped")
     return 0 if server.started else 1
+
+
+def _already_stopping(number: int, frame: FrameType | None) -> None:
+    """Let the stop that is under way come to its end."""
 
 
 if __name__ == "__main__":

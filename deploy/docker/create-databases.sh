@@ -5,7 +5,7 @@ set -euo pipefail
 
 # psql reads the password from the file and quotes it: it appears in no argument list.
 psql --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres <<'SQL'
-\set password `cat /run/secrets/postgres_password`
+\set password `cat "${POSTGRES_OWNER_PASSWORD_FILE:-/run/secrets/postgres_password}"`
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 CREATE ROLE telemetry LOGIN PASSWORD :'password';

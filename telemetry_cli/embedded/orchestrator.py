@@ -104,7 +104,7 @@ def code_server_service(
         probe=lambda _: tcp_refusal(port),
         address=f"grpc://{LOOPBACK}:{port}",
         deadline_seconds=120.0,
-        stop_seconds=8.0,
+        stop_seconds=4.0,
         directory=_PROJECT,
     )
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
-from typing import TYPE_CHECKING
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from telemetry_cli.errors import CommandError
 
@@ -19,6 +24,56 @@ _FREE_RANGE = range(20_000, 32_000)
 _ATTEMPTS = 200
 
 
+class PortLeases:
+    """Ports that this process has claimed from other stacks on the machine, until it ends.
+
+    A free port is not enough: a server binds seconds after its port was chosen, and gRPC binds with
+    SO_REUSEPORT, so two code servers would share one port and run each other's runs. Each claim is
+    a locked file, which the kernel frees when its holder dies.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory or Path(tempfile.gettempdir()) / "telemetry-ports"
+        self._held: list[int] = []
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give all ports back."""
+        for descriptor in self._held:
+            os.close(descriptor)
+        self._held.clear()
+
+    def take(self, port: int) -> bool:
+        """Claim a port; false when another stack has it or a server listens there."""
+        descriptor = self._open(self._directory / f"{port}.lock")
+        if descriptor is None:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claimed = is_free(port)
+        except BlockingIOError:
+            claimed = False
+        if claimed:
+            self._held.append(descriptor)
+        else:
+            os.close(descriptor)
+        return claimed
+
+    def _open(self, path: Path) -> int | None:
+        """Open a lock file that every user of the machine can lock; None when that is refused."""
+        self._directory.mkdir(exist_ok=True)
+        with suppress(PermissionError):
+            self._directory.chmod(0o1777)
+        for flags in (os.O_RDONLY, os.O_RDONLY | os.O_CREAT):
+            # Without O_CREAT first: a sticky directory refuses it on another user's file.
+            with suppress(FileNotFoundError, PermissionError):
+                return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+        return None
+
+
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this loopback port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -31,9 +86,9 @@ def is_free(port: int) -> bool:
 
 
 def choose_ports(
-    preferred: Mapping[str, int | None], remembered: Mapping[str, int]
+    preferred: Mapping[str, int | None], remembered: Mapping[str, int], leases: PortLeases
 ) -> dict[str, int]:
-    """Choose a free port for every name.
+    """Claim a free port for every name.
 
     A remembered port is kept while it is free, so addresses stay the same over restarts; then the
     preferred port is tried, then any free one.
@@ -41,6 +96,7 @@ def choose_ports(
     Args:
         preferred: The wanted port by name; None when any port will do.
         remembered: Ports of the last start by name.
+        leases: Takes the claims.
 
     Returns:
         A port by name, all different.
@@ -50,22 +106,17 @@ def choose_ports(
     """
     chosen: dict[str, int] = {}
     for name, wanted in preferred.items():
-        candidates = [port for port in (remembered.get(name), wanted) if port]
-        taken = set(chosen.values())
-        usable = (port for port in candidates if port not in taken and is_free(port))
-        chosen[name] = next(usable, None) or _any_free_port(name, taken | _wanted(preferred))
+        candidates = (port for port in (remembered.get(name), wanted) if port)
+        found = next((port for port in candidates if leases.take(port)), None)
+        chosen[name] = found or _any_port(name, leases)
     return chosen
 
 
-def _wanted(preferred: Mapping[str, int | None]) -> set[int]:
-    return {port for port in preferred.values() if port}
-
-
-def _any_free_port(name: str, taken: set[int]) -> int:
+def _any_port(name: str, leases: PortLeases) -> int:
     source = random.SystemRandom()
     for _ in range(_ATTEMPTS):
         port = source.choice(_FREE_RANGE)
-        if port not in taken and is_free(port):
+        if leases.take(port):
             return port
     raise CommandError(
         f"No free loopback port was found for {name}.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from telemetry_cli.embedded import orchestrator, seaweed
 from telemetry_cli.embedded.environment import process_environment
-from telemetry_cli.embedded.ports import choose_ports
+from telemetry_cli.embedded.ports import PortLeases, choose_ports
 from telemetry_cli.embedded.postgres import PostgresServer
 from telemetry_cli.embedded.processes import (
     Service,
@@ -93,7 +93,8 @@ class EmbeddedStack:
             before = StackState.read(home)
             end_leftovers(before.processes)
             wanted = preferred_ports(self.settings)
-            ports = choose_ports(wanted, before.remembered(wanted))
+            leases = undo.enter_context(PortLeases())
+            ports = choose_ports(wanted, before.remembered(wanted), leases)
             self._secrets = ensure_secrets(self.settings.secrets_dir)
             self.settings = resolve(self.settings, ports, self._secrets)
             self._state = StackState(

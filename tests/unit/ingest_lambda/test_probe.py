@@ -23,7 +23,7 @@ class Store:
         self._lock = Lock()
         self.keys: set[str] = set()
 
-    def put_object(self, *, Key: str, IfNoneMatch: str, **_: Any) -> None:
+    def put_object(self, *, Key: str, IfNoneMatch: str, **_: Any) -> None:  # noqa: N803
         assert IfNoneMatch == "*"
         if self._error is not None:
             raise self._error
@@ -34,7 +34,7 @@ class Store:
                 answer = {"ResponseMetadata": {"HTTPStatusCode": 412}, "Error": {}}
                 raise ClientError(answer, "PutObject")
 
-    def delete_object(self, *, Key: str, **_: Any) -> None:
+    def delete_object(self, *, Key: str, **_: Any) -> None:  # noqa: N803
         self.keys.discard(Key)
 
 
