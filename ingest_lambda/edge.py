@@ -67,7 +67,7 @@ class Edge:
     def _committer(self, table: Table) -> Committer:
         committer = Committer(
             Appender(self.settings, table),
-            self.settings.commit_window_ms / 1000,
+            self.settings.commit_spacing_ms / 1000,
             self.metrics.on_commit(table.path),
         )
         self.metrics.watch_queue(table.path, lambda: committer.queued_rows)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 MAX_QUEUED_ROWS = 250_000
 MAX_QUEUED_BYTES = 128 * 1024 * 1024
 _ROW_OVERHEAD_BYTES = 150
+CROWD = 24
+"""Posts that together need not wait for more."""
+
+CROWD_ROWS = 1_000
+"""Rows that together need not wait for more."""
 
 
 class QueueFull(RuntimeError):
@@ -72,6 +77,7 @@ class _Group:
 
     parts: list[Rows | FrameRows] = field(default_factory=list)
     rows: int = 0
+    crowded: Event = field(default_factory=Event)
 
 
 class Committer:
@@ -86,27 +92,30 @@ class Committer:
     def __init__(
         self,
         appender: Appender,
-        window_seconds: float = 0.0,
+        spacing_seconds: float = 0.0,
         on_commit: Callable[[int, float], None] | None = None,
     ) -> None:
         """Serve `appender`'s table.
 
         Args:
             appender: Writes one frame durably.
-            window_seconds: How long a group waits for company before it is committed.
+            spacing_seconds: How far apart commits are while few posts wait. Every commit leaves a
+                file, so a trickle of posts would otherwise leave many small ones.
             on_commit: Told the rows and seconds of each commit.
         """
         self.name = appender.name
         self.failing = False
         self.max_queued_rows = MAX_QUEUED_ROWS
         self._appender = appender
-        self._window = window_seconds
+        self._spacing = spacing_seconds
+        self._last_commit = 0.0
         self._on_commit = on_commit
         self._lock = Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"commit-{appender.name}")
         self._open: tuple[_Group, Future[int]] | None = None
         self._queued_rows = 0
         self._queued_bytes = 0
+        self._closing = False
 
     def submit(self, rows: Rows | FrameRows) -> Future[int]:
         """Queue rows for the next commit.
@@ -130,6 +139,8 @@ class Committer:
                 self._open = (group, self._worker.submit(self._commit, group))
             group, done = self._open
             group.parts.append(rows)
+            if len(group.parts) >= CROWD or group.rows + count >= CROWD_ROWS or self._closing:
+                group.crowded.set()
             group.rows += count
             self._queued_rows += count
             self._queued_bytes += size
@@ -143,12 +154,16 @@ class Committer:
 
     def close(self) -> None:
         """Commit what is queued, then stop."""
+        with self._lock:
+            self._closing = True
+            if self._open is not None:
+                self._open[0].crowded.set()
         self._worker.shutdown(wait=True)
         self._appender.close()
 
     def _commit(self, group: _Group) -> int:
-        if self._window:
-            time.sleep(self._window)
+        group.crowded.wait(self._last_commit + self._spacing - time.monotonic())
+        self._last_commit = time.monotonic()
         with self._lock:
             self._open = None
         started = time.perf_counter()

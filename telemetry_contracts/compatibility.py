@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -93,16 +94,23 @@ def schema_problems(directory: Path) -> list[str]:
 
     The schema is the one that the open-data-contract-standard package ships.
     """
+    return [
+        f"{file.name}: {problem}; see the ODCS schema"
+        for file in sorted(directory.glob(PATTERN))
+        for problem in _file_problems(file.read_text())
+    ]
+
+
+@lru_cache(maxsize=64)
+def _file_problems(text: str) -> tuple[str, ...]:
+    """Validate one file; a file that was seen before costs nothing, since this takes 0.3 s."""
     # Imported here: only this check needs it.
     from jsonschema import Draft201909Validator
 
-    text = resources.files("open_data_contract_standard").joinpath("schema.json").read_text()
-    validator = Draft201909Validator(json.loads(text))
-    problems = []
-    for file in sorted(directory.glob(PATTERN)):
-        for error in validator.iter_errors(yaml.safe_load(file.read_text())):
-            problems.append(f"{file.name}: {error.json_path}: {error.message}; see the ODCS schema")
-    return problems
+    schema = resources.files("open_data_contract_standard").joinpath("schema.json").read_text()
+    validator = Draft201909Validator(json.loads(schema))
+    errors = validator.iter_errors(yaml.safe_load(text))
+    return tuple(f"{error.json_path}: {error.message}" for error in errors)
 
 
 def _read(released: Path) -> dict[str, ReleasedContract]:

@@ -195,6 +195,8 @@ def _logical_type(name: str | None) -> LogicalType:
 
 def _field_path(entry: dict[str, Any]) -> FieldPath:
     when = entry.get("when")
+    if "unitPath" in entry and not when:
+        raise ContractError("unitPath is read together with `when` only")
     return FieldPath(
         shape=entry["shape"],
         path=_path(entry["path"]),

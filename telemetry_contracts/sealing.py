@@ -6,7 +6,6 @@ Layout of a sealed value: key version (2 bytes, big-endian), nonce (12 bytes), c
 from __future__ import annotations
 
 import secrets
-from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -49,11 +48,11 @@ class SealBox:
             OSError: The file cannot be read.
             ValueError: It is not a key file.
         """
-        return cls({version: b64decode(text) for version, text in read_keys(path).items()})
+        return cls(read_keys(path))
 
     def save(self, path: Path) -> None:
         """Write the box to `path`, readable by its owner only."""
-        write_keys(path, {version: b64encode(key).decode() for version, key in self._keys.items()})
+        write_keys(path, self._keys)
 
     def seal(self, plain: bytes) -> bytes:
         """Return `plain` sealed under the current key."""
@@ -73,5 +72,6 @@ class SealBox:
             raise SealBroken(f"no seal key of version {int.from_bytes(version)}")
         try:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], version)
-        except InvalidTag as error:
+        # A value cut inside its nonce is a ValueError.
+        except (InvalidTag, ValueError) as error:
             raise SealBroken("the sealed value was changed or cut") from error

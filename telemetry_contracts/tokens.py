@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from base64 import b32encode, b64decode, b64encode
+from base64 import b32encode
 from typing import TYPE_CHECKING
 
 from telemetry_contracts.keyfile import read_keys, write_keys
@@ -45,11 +45,11 @@ class KeyRing:
             OSError: The file cannot be read.
             ValueError: It is not a key file.
         """
-        return cls({version: b64decode(text) for version, text in read_keys(path).items()})
+        return cls(read_keys(path))
 
     def save(self, path: Path) -> None:
         """Write the ring to `path`, readable by its owner only."""
-        write_keys(path, {version: b64encode(key).decode() for version, key in self._keys.items()})
+        write_keys(path, self._keys)
 
     def token(self, value: str) -> str:
         """Return the current token of `value`."""

@@ -153,24 +153,45 @@ def input_version(settings: Settings, path: str, name: str) -> int | None:
 
 
 def scan_partition(
-    settings: Settings, path: str, where: Partition, schema: pl.Schema, version: int | None = None
+    settings: Settings, path: str, where: Partition, schema: pl.Schema
 ) -> pl.LazyFrame:
-    """Return the rows of the partitions that `where` names; none when the table is missing.
+    """Return the rows of the partitions that `where` names; none when the table is missing."""
+    delta = open_table(settings, path)
+    return pl.LazyFrame(schema=schema) if delta is None else scan_table(delta, where, schema)
 
-    A column that the table has not got yet is null.
-    """
-    delta = open_table(settings, path, version)
-    if delta is None:
-        return pl.LazyFrame(schema=schema)
+
+def scan_table(delta: DeltaTable, where: Partition, schema: pl.Schema) -> pl.LazyFrame:
+    """Return the columns of `schema` of the partitions of an open table that `where` names."""
     frame = pl.scan_delta(delta)
     for column, value in where.items():
         test = pl.col(column) == value if isinstance(value, str) else pl.col(column).is_in(value)
         frame = frame.filter(test)
-    present = frame.collect_schema()
-    return frame.select(
-        pl.col(name) if name in present else pl.lit(None, dtype).alias(name)
-        for name, dtype in schema.items()
+    return frame.select(list(schema))
+
+
+def partition_sizes(delta: DeltaTable) -> pl.DataFrame:
+    """Return rows by partition, from the log alone: the partition columns and `rows`."""
+    columns = delta.metadata().partition_columns
+    schema = pl.Schema({**dict.fromkeys(columns, pl.String), "rows": pl.Int64})
+    files = pl.DataFrame(delta.get_add_actions(flatten=True))
+    if files.is_empty():
+        return schema.to_frame()
+    return (
+        files.group_by([pl.col(f"partition.{name}").alias(name) for name in columns])
+        .agg(pl.col("num_records").sum().alias("rows"))
+        .cast(schema)
     )
+
+
+def count_partition(delta: DeltaTable | None, where: Partition) -> int:
+    """Return how many rows the partitions that `where` names have, from the log alone."""
+    if delta is None:
+        return 0
+    sizes = partition_sizes(delta)
+    for column, value in where.items():
+        values = [value] if isinstance(value, str) else value
+        sizes = sizes.filter(pl.col(column).is_in(values))
+    return int(sizes["rows"].sum())
 
 
 def _sql(where: Partition) -> str:

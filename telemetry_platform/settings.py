@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     quarantine_dir: Path | None = None
     inbox_poll_seconds: float = 2.0
 
-    commit_window_ms: int = 0
+    commit_spacing_ms: int = 200
     max_body_bytes: int = 5 * _MEBIBYTE
     max_decompressed_bytes: int = 50 * _MEBIBYTE
     max_events_per_post: int = 10_000

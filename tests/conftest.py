@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 from telemetry_cli.embedded.postgres import OWNER, SUPERUSER
@@ -23,6 +24,10 @@ from tests.stack_process import stack_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A busy machine is slow, not wrong; and the unit tier has 20 s for everything.
+hypothesis_settings.register_profile("telemetry", deadline=None, max_examples=40)
+hypothesis_settings.load_profile("telemetry")
 
 TIERS = ("unit", "defs", "integration", "faults")
 SLOW_FIXTURES = frozenset({"servers", "postgres_dsn", "object_store", "stack", "marts"})

@@ -109,6 +109,10 @@ def _request(
         run_key=run_key(hour, entry),
         partition_key=hour,
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
+        asset_check_keys=[
+            *(dg.AssetCheckKey(silver_key(source), CONTRACT_CHECK) for source in sources),
+            dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
+        ],
         tags={
             SOURCES_TAG: ",".join(sources),
             VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),

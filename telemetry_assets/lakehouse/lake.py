@@ -6,7 +6,6 @@ Decides nothing: what rows mean is in `refining` and `aggregating`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -25,15 +24,20 @@ from telemetry_contracts.frames import parse_payload
 from telemetry_platform.clock import HOUR, hour_key, hour_start, utc_now
 from telemetry_platform.delta import (
     Partition,
+    count_partition,
     ensure_table,
     input_version,
     open_table,
+    partition_sizes,
     replace_partition,
     scan_partition,
+    scan_table,
 )
 from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Table
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
     from telemetry_contracts.contract import Contract
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
@@ -61,14 +65,9 @@ class Lake:
         self.settings = settings
         self.registry = registry
         self._refined: dict[tuple[str, str, int], Refined] = {}
+        self._landing: DeltaTable | None = None
+        self._accepted: dict[tuple[str, str, int], int] = {}
         self._gold_inputs: dict[tuple[str, str, int], pl.DataFrame] = {}
-
-    def landed_count(self, source: str, hour: str, version: int | None = None) -> int:
-        """Return how many events of one source landed in one hour, as of a table version."""
-        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        schema = pl.Schema({"receipt_id": pl.String})
-        rows = scan_partition(self.settings, LANDING_EVENTS.path, where, schema, version)
-        return rows.select(pl.len()).collect().item()
 
     def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
         """Return one hour of `table`, of all sources or of some."""
@@ -97,17 +96,16 @@ class Lake:
         and the ledger must count what bronze saw.
         """
         contract = self.registry[source]
-        delta = ensure_table(self.settings, LANDING_EVENTS)
+        landing = self._landing_table()
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        landing_version = delta.version()
-        landed = scan_partition(
-            self.settings, LANDING_EVENTS.path, where, LANDING_EVENTS.schema, landing_version
-        ).collect()
+        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        noted = landing.version()
+        self._accepted[source, hour, noted] = count_partition(landing, where)
         bronze = parse_payload(landed, contract)
         table = bronze_table(contract)
-        inputs = {_landing_input(source, hour): landing_version}
+        inputs = {_landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
-        return Bronze(bronze, version, landing_version)
+        return Bronze(bronze, version, noted)
 
     def refined(self, source: str, hour: str) -> Refined:
         """Split one bronze partition; the same version is split once in a process."""
@@ -156,63 +154,64 @@ class Lake:
 
         Each figure is read from its own table, so that a row lost between two layers shows.
         """
-        silver = self.scan(silver_table(self.registry[source]), hour)
-        counts = {
-            "silver": silver,
-            "quarantined": self.scan(QUARANTINE, hour, [source]),
-            "duplicates": self.scan(DUPLICATES, hour, [source]),
-        }
+        here: Partition = {RECEIVED_HOUR: hour}
+        ours: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
+        silver = silver_table(self.registry[source])
         row = {
             SOURCE: source,
             RECEIVED_HOUR: hour,
-            "accepted": self._accepted(source, hour),
+            "accepted": self._count_accepted(source, hour),
+            "silver": self._count(silver, here),
+            "quarantined": self._count(QUARANTINE, ours),
+            "duplicates": self._count(DUPLICATES, ours),
             "erased": 0,
             "refined_at": utc_now(),
         }
-        row |= {name: rows.select(pl.len()).collect().item() for name, rows in counts.items()}
         return pl.DataFrame([row], schema=LEDGER.schema)
 
-    def _accepted(self, source: str, hour: str) -> int:
+    def _count(self, table: Table, where: Partition) -> int:
+        return count_partition(open_table(self.settings, table.path), where)
+
+    def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
-        noted = input_version(
-            self.settings,
-            bronze_table(self.registry[source]).path,
-            _landing_input(source, hour),
-        )
+        path = bronze_table(self.registry[source]).path
+        noted = input_version(self.settings, path, _landing_input(source, hour))
+        if noted is not None and (source, hour, noted) in self._accepted:
+            return self._accepted[source, hour, noted]
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
         try:
-            return self.landed_count(source, hour, noted)
+            landing = open_table(self.settings, LANDING_EVENTS.path, noted)
         except DeltaError:
-            return self.landed_count(source, hour)
+            landing = open_table(self.settings, LANDING_EVENTS.path)
+        return count_partition(landing, where)
+
+    def _landing_table(self) -> DeltaTable:
+        """Return landing as it is now; reopening it would read its log again."""
+        if self._landing is None:
+            self._landing = ensure_table(self.settings, LANDING_EVENTS)
+        else:
+            self._landing.update_incremental()
+        return self._landing
 
     def _earlier_arrivals(self, contract: Contract, hour: str, ids: pl.Series) -> pl.DataFrame:
         """Return earlier landed events of the dedup window that share an id with this hour."""
         schema = pl.Schema({name: LANDING_EVENTS.schema[name] for name in _ARRIVAL_COLUMNS})
-        hours = _hours_before(hour, contract.dedup_window)
-        where: Partition = {SOURCE: contract.source}
-        delta = open_table(self.settings, LANDING_EVENTS.path)
-        if delta is None or ids.is_empty():
+        first = hour_key(hour_start(hour) - max(contract.dedup_window, HOUR))
+        landing = self._landing_table()
+        hours = partition_sizes(landing).filter(
+            pl.col(SOURCE) == contract.source,
+            pl.col(RECEIVED_HOUR) >= pl.lit(first),
+            pl.col(RECEIVED_HOUR) < pl.lit(hour),
+        )[RECEIVED_HOUR]
+        if hours.is_empty() or ids.is_empty():
             return schema.to_frame()
-        rows = scan_partition(
-            self.settings,
-            LANDING_EVENTS.path,
-            where,
-            pl.Schema({**schema, RECEIVED_HOUR: pl.String}),
-        )
+        where: Partition = {SOURCE: contract.source, RECEIVED_HOUR: hours.to_list()}
         return (
-            rows.filter(
-                pl.col(RECEIVED_HOUR) >= pl.lit(hours[0]), pl.col(RECEIVED_HOUR) < pl.lit(hours[1])
-            )
+            scan_table(landing, where, schema)
             .join(pl.LazyFrame({"event_id": ids.unique()}), on="event_id", how="semi")
-            .select(_ARRIVAL_COLUMNS)
             .collect()
         )
 
 
 def _landing_input(source: str, hour: str) -> str:
     return f"landing:{source}:{hour}"
-
-
-def _hours_before(hour: str, window: timedelta) -> tuple[str, str]:
-    """Return the first hour of the window and the hour that ends it."""
-    start = hour_start(hour)
-    return hour_key(start - max(window, HOUR)), hour

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 CODE_LOCATION = "telemetry_assets.definitions"
 _PROJECT = Path(__file__).resolve().parents[2]
+_PREPARATION_SECONDS = 600.0
 _LOG_LEVEL = "warning"
 _LOG_FORMAT = ("--log-format", "json")
 
@@ -58,29 +58,20 @@ def prepare_instance(settings: Settings) -> None:
         (settings.home / "dbt" / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def prepare_marts(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Parse the dbt project where the code server will look for it, and build new marts.
+def marts_preparation(environment: Mapping[str, str]) -> Service:
+    """Return how the dbt project is parsed for the code server, and new marts are built.
 
-    It runs in a process of its own: dbt takes 150 MB that this process would keep.
-
-    Raises:
-        CommandError: The dbt project cannot be parsed.
+    It is a process of its own that ends: dbt takes 150 MB that this process would keep.
     """
-    log = settings.home / "logs" / "prepare.log"
-    with log.open("ab") as output:
-        code = subprocess.run(
-            [sys.executable, "-c", _PREPARE],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=dict(environment),
-            cwd=_PROJECT,
-            check=False,
-        ).returncode
-    if code:
-        raise CommandError(
-            f"The dbt project could not be prepared (exit code {code}).", f"See {log}."
-        )
+    return Service(
+        name="prepare",
+        arguments=[sys.executable, "-c", _PREPARE],
+        environment=environment,
+        probe=lambda _: None,
+        address="",
+        deadline_seconds=_PREPARATION_SECONDS,
+        directory=_PROJECT,
+    )
 
 
 def code_server_service(
@@ -104,7 +95,7 @@ def code_server_service(
         probe=lambda _: tcp_refusal(port),
         address=f"grpc://{LOOPBACK}:{port}",
         deadline_seconds=120.0,
-        stop_seconds=4.0,
+        stop_seconds=2.0,
         directory=_PROJECT,
     )
 
@@ -143,7 +134,7 @@ def daemon_service(settings: Settings, environment: Mapping[str, str]) -> Servic
         address="(no port)",
         deadline_seconds=120.0,
         # A tick that is cut off is taken up again at the next start.
-        stop_seconds=5.0,
+        stop_seconds=2.0,
         directory=settings.home,
     )
 

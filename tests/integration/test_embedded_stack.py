@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -153,6 +155,21 @@ def test_a_second_start_keeps_addresses_and_data_and_a_second_stack_is_refused()
             assert got["Body"].read() == b"object"
             with connect(settings) as connection:
                 assert connection.execute("SELECT value FROM kept").fetchone() == ("row",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands Postgres to another account")
+def test_a_home_that_only_root_can_enter_gets_its_database_elsewhere() -> None:
+    with stack_home() as private:
+        private.chmod(0o700)
+        settings = Settings(home=private / "home")
+        for _ in range(2):
+            with EmbeddedStack(settings, only={"postgres"}) as stack:
+                stack.start()
+                with connect(stack.settings) as connection:
+                    connection.execute("CREATE TABLE IF NOT EXISTS kept ()")
+        elsewhere = (private / "home" / "postgres").resolve()
+        assert not elsewhere.is_relative_to(private)
+        shutil.rmtree(elsewhere)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from telemetry_contracts.contract import ContractError
 from telemetry_contracts.reader import Reading, compile_reader
 from telemetry_contracts.registry import load_registry
 from telemetry_contracts.tokens import KeyRing
@@ -27,7 +28,7 @@ def _block(language: str) -> str:
     return found[1]
 
 
-def _words(node: Any) -> set[str]:  # noqa: ANN401  (any YAML)
+def _words(node: Any) -> set[str]:
     """Return the names of all `customProperties` below `node`."""
     if isinstance(node, dict):
         own = {entry["property"] for entry in node.get("customProperties", [])}
@@ -45,7 +46,14 @@ def test_the_example_contract_reads_the_example_event(tmp_path: Path) -> None:
     assert payload["soil_moisture_percent"] == pytest.approx(31.0)
     assert payload["user_email"].startswith("tok_1_")
     assert reading.device_id == "bed-4"
-    assert reading.event_time.isoformat() == "2026-01-05T10:00:00+00:00"
+    assert reading.event_time_us == 1_767_607_200_000_000
+
+
+def test_a_unit_path_that_would_not_be_read_is_refused(tmp_path: Path) -> None:
+    text = _block("yaml").replace("unit: degF", "unitPath: soil.unit")
+    (tmp_path / "soil.odcs.yaml").write_text(text)
+    with pytest.raises(ContractError, match=r"soil_temperature_celsius.*unitPath"):
+        load_registry(tmp_path)
 
 
 def test_every_custom_property_in_use_is_explained() -> None:

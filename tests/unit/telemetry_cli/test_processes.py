@@ -77,6 +77,22 @@ def test_a_server_that_never_answers_is_ended_at_its_deadline(
     assert not supervisor.marks
 
 
+@pytest.mark.parametrize(("code", "told"), [("raise SystemExit(3)", "3"), (SLEEP, "too long")])
+def test_a_step_that_fails_or_lasts_too_long_is_told(
+    supervisor: Supervisor, service: Callable[..., Service], code: str, told: str
+) -> None:
+    with pytest.raises(ServiceError, match=told):
+        supervisor.run(service(code, deadline=0.5), never)
+    assert not supervisor.marks
+
+
+def test_a_step_that_succeeds_leaves_nothing_running(
+    supervisor: Supervisor, service: Callable[..., Service]
+) -> None:
+    supervisor.run(service("pass"), never)
+    assert not supervisor.marks
+
+
 def test_a_start_can_be_given_up(supervisor: Supervisor, service: Callable[..., Service]) -> None:
     with pytest.raises(StartCancelledError):
         supervisor.start(service(SLEEP), lambda: True)
