@@ -9,10 +9,10 @@ BIN := .venv/bin
 # Options for the program behind a target: make demo ARGS="--csv readings.csv"
 ARGS :=
 
-# Looked up when first needed, and once.
-INTERPRETER = $(eval INTERPRETER := $$(shell scripts/find-python))$(INTERPRETER)
+# Looked up when first needed, and once; make PYTHON=python3.12 names another.
+INTERPRETER = $(eval INTERPRETER := $$(shell PYTHON='$$(PYTHON)' scripts/find-python))$(INTERPRETER)
 # The stamp's name holds the version, so that another Python installs again.
-VERSION = $(shell '$(INTERPRETER)' -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VERSION = $(if $(INTERPRETER),$(shell '$(INTERPRETER)' -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 STAMP = .venv/.installed-$(VERSION)
 SCRATCH := .venv/check
 

@@ -161,12 +161,19 @@ def scan_partition(
 
 
 def scan_table(delta: DeltaTable, where: Partition, schema: pl.Schema) -> pl.LazyFrame:
-    """Return the columns of `schema` of the partitions of an open table that `where` names."""
+    """Return the columns of `schema` of the partitions of an open table that `where` names.
+
+    A column that the table has not got yet is null: its contract gained a field.
+    """
     frame = pl.scan_delta(delta)
     for column, value in where.items():
         test = pl.col(column) == value if isinstance(value, str) else pl.col(column).is_in(value)
         frame = frame.filter(test)
-    return frame.select(list(schema))
+    present = frame.collect_schema()
+    return frame.select(
+        pl.col(name) if name in present else pl.lit(None, dtype).alias(name)
+        for name, dtype in schema.items()
+    )
 
 
 def partition_sizes(delta: DeltaTable) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,11 +15,14 @@ from telemetry_platform.delta import (
     Partition,
     SchemaMismatch,
     cast_strict,
+    count_partition,
     ensure_table,
     input_version,
     open_table,
+    partition_sizes,
     replace_partition,
     scan_partition,
+    scan_table,
     storage_options,
     table_uri,
 )
@@ -40,7 +43,9 @@ def frame(hour: str, *numbers: int, source: str = "a") -> pl.DataFrame:
 
 
 def content(settings: Settings, version: int | None = None) -> list[tuple[Any, ...]]:
-    found = scan_partition(settings, NUMBERS.path, EVERYTHING, NUMBERS.schema, version)
+    table = open_table(settings, NUMBERS.path, version)
+    assert table is not None
+    found = scan_table(table, EVERYTHING, NUMBERS.schema)
     return found.select("source", "received_hour", "n").sort(pl.all()).collect().rows()
 
 
@@ -88,7 +93,7 @@ def test_a_cast_orders_columns_and_names_missing_ones() -> None:
 
 def test_nulls_fit_every_column() -> None:
     schema = pl.Schema({"a": pl.Int64, "b": pl.String, "c": UTC_TIME, "d": pl.List(pl.String)})
-    assert cast_strict(pl.DataFrame(dict.fromkeys(schema, [None])), schema).schema == schema
+    assert cast_strict(pl.DataFrame({name: [None] for name in schema}), schema).schema == schema
 
 
 def test_replacing_a_partition_again_changes_nothing_else(lake_settings: Settings) -> None:
@@ -161,6 +166,23 @@ def test_a_table_that_gains_a_column_keeps_its_older_partitions(lake_settings: S
     replace_partition(lake_settings, grown, rows, {"received_hour": "h2"})
     found = scan_partition(lake_settings, grown.path, EVERYTHING, grown.schema).sort("n").collect()
     assert found.select("n", "unit").rows() == [(1, None), (2, "m")]
+
+
+def test_rows_are_counted_by_partition_as_they_are(lake_settings: Settings) -> None:
+    assert count_partition(None, EVERYTHING) == 0
+    rows = pl.concat([frame("h1", 1, 2), frame("h1", 3, source="b"), frame("h2", 4)])
+    for hour in ("h1", "h2"):
+        part = rows.filter(received_hour=hour)
+        replace_partition(lake_settings, NUMBERS, part, {"received_hour": hour})
+    table = open_table(lake_settings, NUMBERS.path)
+    assert table is not None
+    table.delete("n = 2")
+    sizes = partition_sizes(table).sort(pl.all()).rows()
+    assert sizes == [("a", "h1", 1), ("a", "h2", 1), ("b", "h1", 1)]
+    assert count_partition(table, {"received_hour": "h1"}) == 2
+    assert count_partition(table, {"received_hour": ["h1", "h2"], "source": "a"}) == 2
+    assert count_partition(table, {"source": "nobody"}) == 0
+    assert partition_sizes(ensure_table(lake_settings, replace(NUMBERS, path="x/y"))).is_empty()
 
 
 def test_a_missing_table_is_read_as_empty_and_opened_as_none(lake_settings: Settings) -> None:

@@ -1,0 +1,98 @@
+"""Asks Dagster's webserver what its pages ask, by the same GraphQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+_REPOSITORY = {
+    "repositoryLocationName": "telemetry",
+    "repositoryName": "__repository__",
+}
+_UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+
+
+class DagsterClient:
+    """One webserver."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def launch_partition(self, job: str, partition: str) -> str:
+        """Launch a job for one partition as the launchpad does; returns the run id."""
+        found = self._ask(
+            """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+                 __typename ... on LaunchRunSuccess { run { runId } }
+                 ... on PythonError { message } } }""",
+            params={
+                "selector": {**_REPOSITORY, "jobName": job},
+                "runConfigData": {},
+                "mode": "default",
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+            },
+        )["launchRun"]
+        assert "run" in found, found
+        return found["run"]["runId"]
+
+    def launch_backfill(self, assets: list[list[str]], partitions: list[str]) -> str:
+        """Launch a backfill of assets as the asset page does; returns its id."""
+        found = self._ask(
+            """mutation($params: LaunchBackfillParams!) {
+                 launchPartitionBackfill(backfillParams: $params) { __typename
+                   ... on LaunchBackfillSuccess { backfillId }
+                   ... on PythonError { message } } }""",
+            params={
+                "assetSelection": [{"path": path} for path in assets],
+                "partitionNames": partitions,
+                "fromFailure": False,
+                "tags": [],
+            },
+        )["launchPartitionBackfill"]
+        assert "backfillId" in found, found
+        return found["backfillId"]
+
+    def backfill_status(self, backfill: str) -> str:
+        """Return a backfill's status."""
+        return self._ask(
+            """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
+                 ... on PartitionBackfill { status } } }""",
+            id=backfill,
+        )["partitionBackfillOrError"]["status"]
+
+    def status(self, run: str) -> str:
+        """Return a run's status."""
+        return self._ask(
+            "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run
+        )["runOrError"]["status"]
+
+    def unfinished_runs(self) -> list[str]:
+        """Return the runs that are queued or going on."""
+        found = self._ask(
+            """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
+                 ... on Runs { results { runId } } } }""",
+            filter={"statuses": _UNFINISHED},
+        )
+        return [run["runId"] for run in found["runsOrError"]["results"]]
+
+    def check_outcomes(self, asset: list[str]) -> list[tuple[str, bool]]:
+        """Return name and verdict of the latest evaluation of each check of an asset."""
+        found = self._ask(
+            """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+                 assetChecksOrError { ... on AssetChecks { checks { name
+                   executionForLatestMaterialization { evaluation { success } } } } } } } }""",
+            key={"path": asset},
+        )
+        checks = found["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return [
+            (check["name"], check["executionForLatestMaterialization"]["evaluation"]["success"])
+            for check in checks
+            if check["executionForLatestMaterialization"]
+        ]
+
+    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:  # noqa: ANN401
+        answer = httpx.post(
+            f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=30
+        ).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]

@@ -1,0 +1,248 @@
+"""The main job on a whole stack: devices post, files are dropped, the marts answer.
+
+One stack serves the module; its tests build on each other's events but not on each other's result.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+from rich.console import Console
+
+from device_sim.csv_files import LAYOUTS, CsvFile, write_csv
+from telemetry_cli.demo_run import DemoInput, run_demo
+from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
+from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_platform.postgres import dsn
+from telemetry_platform.settings import Settings
+from tests.integration.dagster_client import DagsterClient
+from tests.stack_process import stack_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from telemetry_cli.demo_report import DemoReport
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_SECONDS = 120.0
+FIRST_READING = datetime(2026, 11, 1, tzinfo=UTC)
+METRICS = {
+    "temperature": ("temperature_celsius", 1.0),
+    "humidity": ("relative_humidity_percent", 1.0),
+    "pressure": ("pressure_hpa", 0.01),
+}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Settings]:
+    """Start the whole stack."""
+    with stack_home() as home, EmbeddedStack(Settings(home=home)) as running:
+        running.start()
+        yield running.settings
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
+    """Write a CSV file of 300 good rows."""
+    folder = tmp_path_factory.mktemp("csv")
+    return write_csv(folder, LAYOUTS[0], seed=5, start=FIRST_READING, rows=300, bad_rate=0)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
+    """Write a CSV file of 200 rows in the other layout, some of them bad."""
+    folder = tmp_path_factory.mktemp("csv")
+    file = write_csv(folder, LAYOUTS[1], seed=6, start=FIRST_READING, rows=200, bad_rate=0.05)
+    assert file.bad_rows
+    return file
+
+
+@pytest.fixture(scope="module")
+def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
+    """Send fleets and files, and wait until the marts hold them."""
+    wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
+    return run_demo(stack, wanted, Console(quiet=True))
+
+
+def test_every_event_that_was_sent_has_one_fate(report: DemoReport) -> None:
+    assert report.problem == ""
+    assert {account.source for account in report.accounts} == {"environment", "mobile", "wearable"}
+    for account in report.accounts:
+        assert account.adds_up, account
+        assert account.sent > 250
+        assert account.in_mart > 0
+        assert account.rejected + account.unreadable > 0
+        assert account.quarantined > 0
+
+
+def test_no_plain_personal_value_is_stored_anywhere(report: DemoReport) -> None:
+    assert report.places
+    assert report.plain_values_found == 0
+
+
+def test_figures_of_a_file_equal_a_direct_computation(
+    stack: Settings, report: DemoReport, clean: CsvFile
+) -> None:
+    assert report.problem == ""
+    with clean.path.open(newline="") as text:
+        dialect = csv.Sniffer().sniff(text.read(2048), delimiters=";,")
+        text.seek(0)
+        rows = list(csv.DictReader(text, dialect=dialect))
+    found = {
+        row[0]: row[1:]
+        for row in _query(
+            stack,
+            "select metric, n, minimum, maximum, average, standard_deviation "
+            "from marts.agg_file_metrics where source_file = %s",
+            clean.path.name,
+        )
+    }
+    for column, (metric, factor) in METRICS.items():
+        values = [float(row[column]) * factor for row in rows]
+        n, minimum, maximum, average, deviation = found[metric]
+        assert n == len(values) == 300
+        assert (minimum, maximum) == pytest.approx((min(values), max(values)), rel=1e-12)
+        assert average == pytest.approx(statistics.fmean(values), rel=1e-9)
+        assert deviation == pytest.approx(statistics.stdev(values), rel=1e-9)
+
+
+def test_bad_rows_of_a_file_are_kept_with_a_log_of_reasons(
+    stack: Settings, report: DemoReport, faulty: CsvFile
+) -> None:
+    assert report.problem == ""
+    assert stack.quarantine_dir
+    logs = sorted(stack.quarantine_dir.rglob(f"{faulty.path.name}*.log.csv"))
+    rows = sorted(stack.quarantine_dir.rglob(f"{faulty.path.name}*.rows.csv"))
+    assert len(logs) == len(rows) == 1
+    with logs[0].open(newline="") as text:
+        entries = list(csv.DictReader(text))
+    assert {"file", "row", "column", "rule", "value", "message"} <= set(entries[0])
+    assert {int(entry["row"]) for entry in entries} == set(faulty.bad_rows)
+    with rows[0].open(newline="") as text:
+        assert [int(row["row"]) for row in csv.DictReader(text)] == list(faulty.bad_rows)
+
+
+def test_the_same_file_again_adds_nothing(
+    stack: Settings, report: DemoReport, clean: CsvFile, faulty: CsvFile
+) -> None:
+    assert report.problem == ""
+    paths = [clean.path, faulty.path]
+    again = run_demo(stack, DemoInput(events=3, rate=300, seed=12, csv=paths), Console(quiet=True))
+    assert again.problem == ""
+    assert all(account.adds_up for account in again.accounts)
+    named = _query(
+        stack,
+        "select count(*) from marts.fct_environment_readings where source_file = any(%s)",
+        [path.name for path in paths],
+    )
+    assert named == [(300 + 200 - len(faulty.bad_rows),)]
+
+
+def test_the_same_batch_twice_adds_nothing(stack: Settings, report: DemoReport) -> None:
+    assert report.problem == ""
+    batch = [
+        {"device_id": "twice", "timestamp": f"2026-11-22T10:{minute:02}:00Z", "temperature": 20.5}
+        for minute in range(10)
+    ]
+    first, second = _post(stack, "environment", batch), _post(stack, "environment", batch)
+    assert (first["accepted"], first["duplicate"]) == (10, 0)
+    assert (second["accepted"], second["duplicate"]) == (0, 10)
+    counted = "select count(*) from marts.fct_environment_readings where device_id = 'twice'"
+    _wait(lambda: _query(stack, counted) == [(10,)])
+
+
+def test_a_partition_materialized_again_changes_nothing(
+    stack: Settings, report: DemoReport
+) -> None:
+    assert report.problem == ""
+    dagster = DagsterClient(stack.dagster_url)
+    _wait(lambda: not dagster.unfinished_runs())
+    hours = [row[0] for row in _query(stack, _HOURS)]
+    before = _fingerprints(stack)
+    for hour in hours:
+        run = dagster.launch_partition("refine_hour", hour)
+        _wait(lambda run=run: dagster.status(run) in {"SUCCESS", "FAILURE"})
+        assert dagster.status(run) == "SUCCESS"
+    assert _fingerprints(stack) == before
+
+
+def test_a_backfill_from_the_ui_changes_nothing(stack: Settings, report: DemoReport) -> None:
+    assert report.problem == ""
+    dagster = DagsterClient(stack.dagster_url)
+    hours = [row[0] for row in _query(stack, _HOURS)]
+    before = _fingerprints(stack)
+    backfill = dagster.launch_backfill([["silver", "wearable"], ["gold", "ledger"]], hours)
+    _wait(lambda: dagster.backfill_status(backfill).startswith("COMPLETED"))
+    assert dagster.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    assert _fingerprints(stack) == before
+
+
+def test_every_check_of_the_runs_passed(stack: Settings, report: DemoReport) -> None:
+    assert report.problem == ""
+    outcomes = DagsterClient(stack.dagster_url).check_outcomes(["gold", "ledger"])
+    assert outcomes
+    assert set(outcomes) == {("reconciliation", True)}
+    assert _query(stack, "select count(*) from marts.rpt_reconciliation where not adds_up") == [
+        (0,)
+    ]
+
+
+_HOURS = (
+    "select distinct to_char(received_hour at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24') "
+    "from warehouse.ledger order by 1"
+)
+_FINGERPRINTED = {
+    "fct_events": "event_id, device_id, event_time, received_at",
+    "fct_environment_readings": "event_id, temperature_celsius, heat_index_celsius",
+    "fct_mobile_sessions": "session_id, event_count, duration_seconds",
+    "fct_wearable_days": "*",
+    "agg_metric_minutes": "*",
+    "agg_metric_days": "*",
+    "agg_file_metrics": "*",
+    "dim_devices": "*",
+}
+
+
+def _fingerprints(stack: Settings) -> dict[str, Any]:
+    """Return count and content hash of marts, independent of the order of rows."""
+    return {
+        mart: _query(
+            stack,
+            f"select count(*), sum(hashtextextended(r::text, 0)::numeric) "  # noqa: S608
+            f"from (select {columns} from marts.{mart}) as r",
+        )
+        for mart, columns in _FINGERPRINTED.items()
+    }
+
+
+def _query(stack: Settings, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn(stack)) as connection:
+        return connection.execute(sql.encode(), parameters or None).fetchall()
+
+
+def _post(stack: Settings, source: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+    key = (stack.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()
+    answer = httpx.post(
+        f"{stack.ingest_url}/v1/events",
+        params={"source": source},
+        headers={"x-api-key": key},
+        content=json.dumps(events),
+    )
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def _wait(condition: Any, seconds: float = DEADLINE_SECONDS) -> None:  # noqa: ANN401
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.2)
