@@ -26,7 +26,7 @@ ENV PYTHONPATH=/app TELEMETRY_HOME=/var/lib/telemetry \
 RUN python -m compileall -q /app \
     && mkdir -p /var/lib/telemetry/dagster /var/lib/telemetry/dbt/logs \
     && ln -s /app/dagster.yaml /var/lib/telemetry/dagster/dagster.yaml \
-    && python -c "from telemetry_assets.marts_build import prepare; from telemetry_platform.settings import get_settings; prepare(get_settings())" \
+    && python -c "from telemetry_assets.dbt_lineage import prepare; from telemetry_platform.settings import get_settings; prepare(get_settings())" \
     && ln -s "$(python -c 'from telemetry_cli.embedded.seaweed import weed_binary; print(weed_binary())')" /usr/local/bin/weed
 
 FROM ${PYTHON_IMAGE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from telemetry_assets.dbt_lineage import lineage
 from telemetry_assets.defs.gold import gold_asset
 from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
 from telemetry_assets.defs.landing import landing_assets
@@ -12,7 +13,6 @@ from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, sil
 from telemetry_assets.defs.resources import LakeResource, MartsResource
 from telemetry_assets.defs.sensors import landing_sensor, reference_sensor
 from telemetry_assets.defs.warehouse import reference_assets, warehouse_asset
-from telemetry_assets.marts_build import lineage
 from telemetry_contracts.registry import load_registry
 from telemetry_platform.settings import get_settings
 

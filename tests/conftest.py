@@ -8,25 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
-from psycopg import sql
 
-from telemetry_cli.embedded.postgres import OWNER, SUPERUSER
-from telemetry_cli.embedded.postgres import postgres_dsn as address_of
-from telemetry_cli.embedded.secrets import read_secrets
-from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_contracts.registry import Registry, load_registry
 from telemetry_contracts.tokens import KeyRing
 from telemetry_platform.settings import Settings, get_settings
-from tests.stack_process import stack_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # A busy machine is slow, not wrong; and the unit tier has 20 s for everything.
-hypothesis_settings.register_profile("telemetry", deadline=None, max_examples=40)
+hypothesis_settings.register_profile("telemetry", deadline=None, max_examples=25)
 hypothesis_settings.load_profile("telemetry")
 
 TIERS = ("unit", "defs", "integration", "faults")
@@ -71,7 +64,7 @@ def lake_settings(tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def process_settings(**variables: str) -> Iterator[Settings]:
+def process_settings(**variables: str) -> Generator[Settings]:
     """Set `TELEMETRY_*` variables as a process would find them; undone at the end."""
     before = dict(os.environ)
     os.environ.update({f"TELEMETRY_{name.upper()}": value for name, value in variables.items()})
@@ -87,6 +80,10 @@ def process_settings(**variables: str) -> Iterator[Settings]:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Settings]:
     """Start the object store and Postgres once for all tests; returns how to reach them."""
+    # Imported here: the unit tier does not pay for servers.
+    from telemetry_cli.embedded.stack import EmbeddedStack
+    from tests.stack_process import stack_home
+
     with stack_home() as home, EmbeddedStack(Settings(home=home), only={"s3", "postgres"}) as stack:
         stack.start()
         yield stack.settings
@@ -101,6 +98,13 @@ def object_store(servers: Settings) -> Settings:
 @pytest.fixture(scope="module")
 def postgres_dsn(servers: Settings) -> Iterator[str]:
     """Make an empty database for one module; returns its address."""
+    import psycopg
+    from psycopg import sql
+
+    from telemetry_cli.embedded.postgres import OWNER, SUPERUSER
+    from telemetry_cli.embedded.postgres import postgres_dsn as address_of
+    from telemetry_cli.embedded.secrets import read_secrets
+
     secrets = read_secrets(servers.secrets_dir)
     port, name = servers.postgres_port, f"test_{uuid.uuid4().hex}"
     administrator = address_of(port, secrets.postgres_superuser_password, "postgres", SUPERUSER)

@@ -16,7 +16,7 @@ def marts_asset(models: list[dict[str, Any]]) -> dg.AssetsDefinition:
     """Build one asset for each mart.
 
     Args:
-        models: Lineage as `telemetry_assets.marts_build.lineage` returns it.
+        models: Lineage as `telemetry_assets.dbt_lineage.lineage` returns it.
     """
     keys = {model["name"]: dg.AssetKey(["marts", model["name"]]) for model in models}
 

@@ -31,7 +31,9 @@ _PARTITION_TAG = "dagster/partition"
 
 
 def landing_sensor(
-    registry: Registry, marts: Mapping[dg.AssetKey, set[str]]
+    registry: Registry,
+    marts: Mapping[dg.AssetKey, set[str]],
+    listen_seconds: float = LISTEN_SECONDS,
 ) -> dg.SensorDefinition:
     """Build the sensor that follows the Delta logs of landing.
 
@@ -42,6 +44,7 @@ def landing_sensor(
     Args:
         registry: Contracts in force.
         marts: The mart assets, each with the sources it is limited to; none means all.
+        listen_seconds: How long a tick listens.
     """
 
     @dg.sensor(
@@ -55,7 +58,7 @@ def landing_sensor(
         settings = get_settings()
         logs = {path: DeltaLog(settings, path) for path in _WATCHED}
         backlog = Backlog.parse(context.cursor)
-        deadline = time.monotonic() + LISTEN_SECONDS
+        deadline = time.monotonic() + listen_seconds
         while True:
             for path, log in logs.items():
                 backlog.add(path, log.changes_after(backlog.versions.get(path, NO_VERSION)))
@@ -114,6 +117,7 @@ def _request(
             dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
         ],
         tags={
+            "dagster/retry_strategy": "ALL_STEPS",
             SOURCES_TAG: ",".join(sources),
             VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
         },

@@ -182,6 +182,9 @@ class Lake:
         try:
             landing = open_table(self.settings, LANDING_EVENTS.path, noted)
         except DeltaError:
+            landing = None
+        # A version whose log is gone may be told as a missing table, too.
+        if landing is None:
             landing = open_table(self.settings, LANDING_EVENTS.path)
         return count_partition(landing, where)
 

@@ -82,8 +82,8 @@ def code_server_service(
     return Service(
         name="code-server",
         arguments=[
-            *_dagster("dagster"),
-            *("api", "grpc", "--host", LOOPBACK, "--port", str(port)),
+            *_dagster("telemetry_assets.code_server"),
+            *("--host", LOOPBACK, "--port", str(port)),
             "--python-file" if code_location.endswith(".py") else "--module-name",
             code_location,
             *("--location-name", "telemetry"),

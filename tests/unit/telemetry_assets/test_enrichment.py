@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ SATURATION = {
 # Service, Heat Index Chart, https://www.weather.gov/safety/heat-index
 CHART = {
     40: {80: 80, 90: 91, 100: 109, 110: 136},
-    50: {80: 81, 90: 95, 100: 118, 108: 137},
+    50: {80: 81, 90: 95, 100: 118, 106: 137},
     60: {80: 82, 90: 100, 100: 129},
     70: {80: 83, 90: 105, 98: 134},
     80: {80: 84, 90: 113, 94: 129},
@@ -79,12 +78,14 @@ def test_the_heat_index_agrees_with_the_weather_services_chart(
 ) -> None:
     found = apply(heat_index("t", "h"), (fahrenheit - 32) / 1.8, humidity)
     assert found is not None
-    # The chart is rounded and leaves out the adjustment for humid air, at most 2.1 °F.
-    assert found * 1.8 + 32 == pytest.approx(wanted, abs=0.8 if humidity <= 85 else 2.6)
+    # The chart has whole degrees, some cut and some rounded, and leaves out the adjustment for
+    # humid air, which is at most 2.1 °F.
+    assert found * 1.8 + 32 == pytest.approx(wanted, abs=1.0 if humidity <= 85 else 2.6)
 
 
 def test_the_heat_index_of_mild_air_is_steadmans_and_near_the_temperature() -> None:
-    assert apply(heat_index("t", "h"), 20.0, 50.0) == pytest.approx(19.4, abs=0.1)
+    # 68 °F and 50 %: Steadman's 66.85 °F, averaged with the temperature.
+    assert apply(heat_index("t", "h"), 20.0, 50.0) == pytest.approx((67.425 - 32) / 1.8)
 
 
 def test_dry_heat_feels_less_hot_than_the_regression_says() -> None:
@@ -108,11 +109,9 @@ def test_dry_heat_feels_less_hot_than_the_regression_says() -> None:
 def test_a_missing_input_gives_no_heat_index_and_no_nan() -> None:
     assert apply(heat_index("t", "h"), None, 50.0) is None
     assert apply(heat_index("t", "h"), 20.0, None) is None
-    for humidity in range(0, 101, 5):
-        for temperature in range(-60, 86, 5):
-            found = apply(heat_index("t", "h"), float(temperature), float(humidity))
-            assert found is not None
-            assert math.isfinite(found)
+    grid = [(float(t), float(h)) for t in range(-60, 86, 5) for h in range(0, 101, 5)]
+    frame = pl.DataFrame(grid, schema=["t", "h"], orient="row").select(heat_index("t", "h"))
+    assert frame.to_series().is_finite().all()
 
 
 def test_a_value_is_kept_where_a_field_says_so() -> None:

@@ -155,7 +155,7 @@ def test_a_known_shape_with_any_value_anywhere_is_read_or_refused_and_lands_type
     reading = readers[case["source"]].read(changed(case["event"], place, value))
     if isinstance(reading, Refusal):
         return
-    wanted = {
+    wanted: dict[Any, type] = {
         pl.Float64: float,
         pl.Int64: int,
         pl.String: str,
