@@ -1,6 +1,7 @@
 """gold: mergeable aggregates, device profiles, the ledger and what the rules found."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import polars as pl
@@ -88,14 +89,17 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         hour = context.partition_key
         sources = run_sources(context, lake.lake)
-        for key, table in TABLES.items():
-            if key not in context.selected_asset_keys:
-                continue
-            rows = _derive(key, lake.lake, hour, sources)
-            version = lake.lake.write(table, rows, hour, sources)
-            yield dg.MaterializeResult(asset_key=key, metadata=rows_metadata(rows.height, version))
-            if key == LEDGER_KEY:
-                yield reconciliation(rows)
+        keys = [key for key in TABLES if key in context.selected_asset_keys]
+        rows = {key: _derive(key, lake.lake, hour, sources) for key in keys}
+        with ThreadPoolExecutor(len(TABLES)) as pool:
+            versions = pool.map(
+                lambda key: lake.lake.write(TABLES[key], rows[key], hour, sources), keys
+            )
+            for key, version in zip(keys, versions, strict=True):
+                metadata = rows_metadata(rows[key].height, version)
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        if LEDGER_KEY in rows:
+            yield reconciliation(rows[LEDGER_KEY])
 
     return gold
 

@@ -1,16 +1,15 @@
 """warehouse: the Postgres copies of silver and gold, and the registries."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
-import polars as pl
 
 from telemetry_assets.defs import gold, landing, refinement
 from telemetry_assets.defs.metadata import column_schema
 from telemetry_assets.defs.partitions import RETRIES, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse import warehouse_schema as schema
-from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.reference import read_registry
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
@@ -24,6 +23,8 @@ from telemetry_assets.lakehouse.tables import (
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
 from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, SOURCE, Table
+
+_READERS = 4
 
 
 def warehouse_key(name: str) -> dg.AssetKey:
@@ -83,12 +84,14 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
         selected = [loads[key] for key in loads if key in context.selected_asset_keys]
         tables = [table for table, _, _ in selected]
         create_tables(settings, registry)
-        loaded: dict[str, int] = {}
+        selected = [load for load in selected if _concerns(load[1], sources)]
+        with ThreadPoolExecutor(_READERS) as pool:
+            frames = list(pool.map(lambda load: lake.lake.read(load[1], hour, sources), selected))
+        loaded = dict.fromkeys((table.name for table in tables), 0)
         with warehouse_load(settings, tables, hour) as load:
-            for table, delta, _ in selected:
-                loaded[table.name] = 0
-                for source, rows in _by_source(lake.lake, delta, hour, sources):
-                    loaded[table.name] += load.replace(table, rows, source)
+            for (table, delta, _), rows in zip(selected, frames, strict=True):
+                only = sources if SOURCE in delta.partition_by else None
+                loaded[table.name] = load.replace(table, rows, only)
         for name, rows in loaded.items():
             yield dg.MaterializeResult(
                 asset_key=warehouse_key(name),
@@ -127,15 +130,6 @@ def _reference(table: schema.WarehouseTable, description: str) -> dg.AssetsDefin
     return reference
 
 
-def _by_source(
-    lake: Lake, delta: Table, hour: str, sources: list[str]
-) -> Iterator[tuple[str | None, pl.DataFrame]]:
-    """Return the parts of an hour to load, each with the source it replaces."""
-    if SOURCE not in delta.partition_by:
-        source = delta.path.rpartition("/")[2]
-        if source in sources:
-            yield None, lake.read(delta, hour)
-        return
-    rows = lake.read(delta, hour, sources)
-    for source in sources:
-        yield source, rows.filter(pl.col(SOURCE) == source)
+def _concerns(delta: Table, sources: list[str]) -> bool:
+    """Tell whether a run about some sources is about this table."""
+    return SOURCE in delta.partition_by or delta.path.rpartition("/")[2] in sources

@@ -25,19 +25,26 @@ if TYPE_CHECKING:
 
 # Two processes that create the same table at once would fail in Postgres' catalogue.
 _DDL_LOCK = 4_207_186_019
+_MARTS_BUILD = "marts_build"
 _MARTS_BUILD_DDL = (
-    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.marts_build "
+    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{_MARTS_BUILD} "
     "(fingerprint text NOT NULL, built_at timestamptz NOT NULL)"
 ).encode()
 
 
 def create_tables(settings: Settings, registry: Registry) -> None:
     """Create what is missing of schema `warehouse`. Safe to call again and at the same time."""
+    tables = all_tables(registry)
     with connect(settings) as connection:
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s", (SCHEMA,)
+        ).fetchall()
+        if {table.name for table in tables} | {_MARTS_BUILD} <= {row[0] for row in found}:
+            return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         connection.execute(_MARTS_BUILD_DDL)
-        for table in all_tables(registry):
+        for table in tables:
             for statement in table.ddl():
                 connection.execute(statement.encode())
         _add_columns(connection, all_tables(registry))
@@ -87,20 +94,23 @@ class WarehouseLoad:
         self._connection = connection
         self._hour = hour_start(hour)
 
-    def replace(self, table: WarehouseTable, frame: pl.DataFrame, source: str | None = None) -> int:
-        """Replace the hour's rows of `table`, of one source or of all.
+    def replace(
+        self, table: WarehouseTable, frame: pl.DataFrame, sources: Sequence[str] | None = None
+    ) -> int:
+        """Replace the hour's rows of `table`, of some sources or of all.
 
         Args:
             table: The table to load.
             frame: New rows, `received_hour` as the Delta tables hold it.
-            source: Limits what is replaced to this source.
+            sources: Limits what is replaced to these sources.
 
         Returns:
             The number of rows loaded, tombstones not counted.
         """
         where = f"{RECEIVED_HOUR} = '{self._hour:%Y-%m-%d %H}:00+00'"
-        if source is not None:
-            where += " AND source = '{}'".format(source.replace("'", "''"))
+        if sources is not None:
+            names = ", ".join("'" + name.replace("'", "''") + "'" for name in sources)
+            where += f" AND source IN ({names})"
         with self._connection.cursor() as cursor:
             if table.tombstones:
                 self._remember(cursor, table, where)

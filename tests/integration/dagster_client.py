@@ -90,7 +90,7 @@ class DagsterClient:
             if check["executionForLatestMaterialization"]
         ]
 
-    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = httpx.post(
             f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=30
         ).json()

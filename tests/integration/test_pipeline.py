@@ -241,7 +241,7 @@ def _post(stack: Settings, source: str, events: list[dict[str, Any]]) -> dict[st
     return answer.json()
 
 
-def _wait(condition: Any, seconds: float = DEADLINE_SECONDS) -> None:  # noqa: ANN401
+def _wait(condition: Any, seconds: float = DEADLINE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"

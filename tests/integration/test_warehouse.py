@@ -51,10 +51,10 @@ def load(
     table: WarehouseTable,
     frame: pl.DataFrame,
     hour: str = HOUR,
-    source: str | None = None,
+    sources: list[str] | None = None,
 ) -> int:
     with warehouse_load(settings, [table], hour) as opened:
-        return opened.replace(table, frame, source)
+        return opened.replace(table, frame, sources)
 
 
 def rows(database: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
@@ -124,8 +124,8 @@ def test_a_source_is_replaced_without_touching_the_others(
     settings: Settings, database: psycopg.Connection
 ) -> None:
     load(settings, schema.LEDGERS, pl.concat([ledger("mobile", 1), ledger("wearable", 1)]))
-    load(settings, schema.LEDGERS, ledger("mobile", 5), source="mobile")
-    load(settings, schema.LEDGERS, ledger("mobile", 5).clear(), source="o'brien")
+    load(settings, schema.LEDGERS, ledger("mobile", 5), sources=["mobile"])
+    load(settings, schema.LEDGERS, ledger("mobile", 5).clear(), sources=["o'brien"])
     query = "SELECT source, accepted FROM warehouse.ledger ORDER BY 1"
     assert rows(database, query) == [("mobile", 5), ("wearable", 1)]
 
