@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 # Two processes that create the same table at once would fail in Postgres' catalogue.
 _DDL_LOCK = 4_207_186_019
-_MARTS_BUILD = "marts_build"
 _MARTS_BUILD_DDL = (
-    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{_MARTS_BUILD} "
+    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.marts_build "
     "(fingerprint text NOT NULL, built_at timestamptz NOT NULL)"
 ).encode()
 
@@ -36,10 +35,7 @@ def create_tables(settings: Settings, registry: Registry) -> None:
     """Create what is missing of schema `warehouse`. Safe to call again and at the same time."""
     tables = all_tables(registry)
     with connect(settings) as connection:
-        found = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = %s", (SCHEMA,)
-        ).fetchall()
-        if {table.name for table in tables} | {_MARTS_BUILD} <= {row[0] for row in found}:
+        if not _missing_columns(connection, tables):
             return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -47,20 +43,21 @@ def create_tables(settings: Settings, registry: Registry) -> None:
         for table in tables:
             for statement in table.ddl():
                 connection.execute(statement.encode())
-        _add_columns(connection, all_tables(registry))
+        # A contract may have gained a field since its table was created.
+        for table, column in _missing_columns(connection, tables):
+            connection.execute(table.column_ddl(column).encode())
 
 
-def _add_columns(connection: psycopg.Connection, tables: Sequence[WarehouseTable]) -> None:
-    """Add the columns of fields that a contract gained since its table was created."""
+def _missing_columns(
+    connection: psycopg.Connection, tables: Sequence[WarehouseTable]
+) -> list[tuple[WarehouseTable, str]]:
     rows = connection.execute(
-        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
-        (SCHEMA,),
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = %s AND table_name = ANY(%s)",
+        (SCHEMA, [table.name for table in tables]),
     )
     present = set(rows.fetchall())
-    for table in tables:
-        for name in table.columns:
-            if (table.name, name) not in present:
-                connection.execute(table.column_ddl(name).encode())
+    return [(t, column) for t in tables for column in t.columns if (t.name, column) not in present]
 
 
 def create_day(settings: Settings, tables: Sequence[WarehouseTable], hour: str) -> None:

@@ -9,7 +9,6 @@ import csv
 import json
 import statistics
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,60 +16,24 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from device_sim.csv_files import LAYOUTS, CsvFile, write_csv
+from device_sim.csv_files import CsvFile
 from telemetry_cli.demo_run import DemoInput, run_demo
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
-from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.postgres import dsn
 from telemetry_platform.settings import Settings
 from tests.integration.dagster_client import DagsterClient
-from tests.stack_process import stack_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from telemetry_cli.demo_report import DemoReport
 
 pytestmark = pytest.mark.integration
 
 DEADLINE_SECONDS = 120.0
-FIRST_READING = datetime(2026, 11, 1, tzinfo=UTC)
 METRICS = {
     "temperature": ("temperature_celsius", 1.0),
     "humidity": ("relative_humidity_percent", 1.0),
     "pressure": ("pressure_hpa", 0.01),
 }
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Settings]:
-    """Start the whole stack."""
-    with stack_home() as home, EmbeddedStack(Settings(home=home)) as running:
-        running.start()
-        yield running.settings
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
-    """Write a CSV file of 300 good rows."""
-    folder = tmp_path_factory.mktemp("csv")
-    return write_csv(folder, LAYOUTS[0], seed=5, start=FIRST_READING, rows=300, bad_rate=0)
-
-
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
-    """Write a CSV file of 200 rows in the other layout, some of them bad."""
-    folder = tmp_path_factory.mktemp("csv")
-    file = write_csv(folder, LAYOUTS[1], seed=6, start=FIRST_READING, rows=200, bad_rate=0.05)
-    assert file.bad_rows
-    return file
-
-
-@pytest.fixture(scope="module")
-def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
-    """Send fleets and files, and wait until the marts hold them."""
-    wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
-    return run_demo(stack, wanted, Console(quiet=True))
 
 
 def test_every_event_that_was_sent_has_one_fate(report: DemoReport) -> None:

@@ -1,0 +1,53 @@
+"""One whole stack for the tests that ask it questions, with fleets and files sent to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from device_sim.csv_files import LAYOUTS, CsvFile, write_csv
+from telemetry_cli.demo_run import DemoInput, run_demo
+from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_platform.settings import Settings
+from tests.stack_process import stack_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from telemetry_cli.demo_report import DemoReport
+
+FIRST_READING = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """Start the whole stack."""
+    with stack_home() as home, EmbeddedStack(Settings(home=home)) as running:
+        running.start()
+        yield running.settings
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
+    """Write a CSV file of 300 good rows."""
+    folder = tmp_path_factory.mktemp("csv")
+    return write_csv(folder, LAYOUTS[0], seed=5, start=FIRST_READING, rows=300, bad_rate=0)
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
+    """Write a CSV file of 200 rows in the other layout, some of them bad."""
+    folder = tmp_path_factory.mktemp("csv")
+    file = write_csv(folder, LAYOUTS[1], seed=6, start=FIRST_READING, rows=200, bad_rate=0.05)
+    assert file.bad_rows
+    return file
+
+
+@pytest.fixture(scope="session")
+def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
+    """Send fleets and files, and wait until the marts hold them."""
+    wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
+    return run_demo(stack, wanted, Console(quiet=True))

@@ -1,0 +1,68 @@
+"""Dagster's pages on a whole stack, seen in a real browser.
+
+`make screenshots` runs this module with TELEMETRY_SCREENSHOTS set and keeps what it saw.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from telemetry_cli.demo_report import DemoReport
+    from telemetry_platform.settings import Settings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+LOADED_MS = 60_000
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """Open a browser window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1600, "height": 1000})
+        browser.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Return where screenshots go."""
+    return Path(os.environ.get("TELEMETRY_SCREENSHOTS", tmp_path))
+
+
+def test_the_asset_graph_shows_every_layer(
+    stack: Settings, report: DemoReport, page: Page, pictures: Path
+) -> None:
+    assert report.problem == ""
+    page.goto(f"{stack.dagster_url}/asset-groups/")
+    for group in ("landing", "bronze", "silver", "gold", "warehouse", "marts"):
+        page.get_by_text(group, exact=True).first.wait_for(timeout=LOADED_MS)
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=pictures / "asset-graph.png")
+
+
+def test_the_reconciliation_check_shows_its_account(
+    stack: Settings, report: DemoReport, page: Page, pictures: Path
+) -> None:
+    assert report.problem == ""
+    page.goto(f"{stack.dagster_url}/assets/gold/ledger?view=checks&checkDetail=reconciliation")
+    page.get_by_text("unaccounted").first.wait_for(timeout=LOADED_MS)
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=pictures / "check.png")
