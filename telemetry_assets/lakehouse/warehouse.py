@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
+_ANALYZE_FROM_ROWS = 20_000
 # Two processes that create the same table at once would fail in Postgres' catalogue.
 _DDL_LOCK = 4_207_186_019
+_MARTS_BUILD = "marts_build"
 _MARTS_BUILD_DDL = (
-    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.marts_build "
+    f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{_MARTS_BUILD} "
     "(fingerprint text NOT NULL, built_at timestamptz NOT NULL)"
 ).encode()
 
@@ -90,6 +92,7 @@ class WarehouseLoad:
     def __init__(self, connection: Any, hour: str) -> None:  # noqa: ANN401
         self._connection = connection
         self._hour = hour_start(hour)
+        self._grown: list[WarehouseTable] = []
 
     def replace(
         self, table: WarehouseTable, frame: pl.DataFrame, sources: Sequence[str] | None = None
@@ -116,7 +119,15 @@ class WarehouseLoad:
                 self._ingest(cursor, table, self._loaded(table, frame))
             if table.tombstones:
                 self._leave_tombstones(cursor, table)
+        if frame.height >= _ANALYZE_FROM_ROWS:
+            self._grown.append(table)
         return frame.height
+
+    def analyze(self) -> None:
+        """Let Postgres count what grew much: without it the marts are planned for empty tables."""
+        with self._connection.cursor() as cursor:
+            for table in self._grown:
+                cursor.execute(f"ANALYZE {table.qualified}")
 
     def _loaded(self, table: WarehouseTable, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(
@@ -166,7 +177,10 @@ def warehouse_load(
 
     create_day(settings, tables, hour)
     with dbapi.connect(dsn(settings)) as connection:
-        yield WarehouseLoad(connection, hour)
+        load = WarehouseLoad(connection, hour)
+        yield load
+        connection.commit()
+        load.analyze()
         connection.commit()
 
 
