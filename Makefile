@@ -88,3 +88,7 @@ LOCK = -q --universal --python-version 3.11 --generate-hashes --no-emit-index-ur
 clean: ## Remove what was installed and cached; the stack's data (.telemetry) stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -not -path './.telemetry/*' -prune -exec rm -rf {} +
+
+.PHONY: screenshots
+screenshots: setup ## Take the README's pictures of Dagster again, from a stack with simulated data
+	TELEMETRY_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/integration/test_dagster_pages.py
