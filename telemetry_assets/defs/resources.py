@@ -28,7 +28,7 @@ class LakeResource(dg.ConfigurableResource):
         """Keep the connection to Dagster's own storage open for the run.
 
         Outside the webserver Dagster opens one for each event it records, and a run records more
-        than a hundred. The webserver's setting is the one public way to a pool.
+        than a hundred. This is what the webserver calls at its start to get a pool.
         """
         if context.instance is not None:
             context.instance.optimize_for_webserver(

@@ -113,7 +113,7 @@ def test_the_same_file_again_adds_nothing(
 def test_the_same_batch_twice_adds_nothing(stack: Settings, report: DemoReport) -> None:
     assert report.problem == ""
     batch = [
-        {"device_id": "twice", "timestamp": f"2026-11-22T10:{minute:02}:00Z", "temperature": 20.5}
+        {"device_id": "twice", "timestamp": f"2026-11-01T10:{minute:02}:00Z", "temperature": 20.5}
         for minute in range(10)
     ]
     first, second = _post(stack, "environment", batch), _post(stack, "environment", batch)
