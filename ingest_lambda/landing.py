@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 MAX_QUEUED_ROWS = 250_000
 MAX_QUEUED_BYTES = 128 * 1024 * 1024
 _ROW_OVERHEAD_BYTES = 150
-CROWD = 24
+CROWD = 16
 """Posts that together need not wait for more."""
 
-CROWD_ROWS = 1_000
+CROWD_ROWS = 500
 """Rows that together need not wait for more."""
 
 
