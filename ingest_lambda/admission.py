@@ -7,20 +7,24 @@ that), and how a client is told is `answers`' work.
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from ingest_lambda.bodies import Body, count_lines, split_events
 from ingest_lambda.landing import Rows
-from ingest_lambda.recent import RecentIds, event_key
-from telemetry_contracts.reader import EventReader, Reading, Refusal, Violation
+from ingest_lambda.problems import Problem, too_large
+from ingest_lambda.recent import RecentIds, event_keys
+from telemetry_contracts.bulk import NO_EVENTS, BulkReader, ReadEvents
+from telemetry_contracts.reader import Reading, Refusal, Violation, compile_reader
 from telemetry_platform.clock import hour_key
 
 if TYPE_CHECKING:
-    from ingest_lambda.bodies import Element
+    from telemetry_contracts.contract import Contract
     from telemetry_contracts.sealing import SealBox
+    from telemetry_contracts.tokens import KeyRing
 
 DECODE = "decode"
 READ = "read"
@@ -44,99 +48,169 @@ class Receipt:
         """Microseconds since 1970 UTC."""
         return (self.received_at - _EPOCH) // _MICROSECOND
 
-    def shared_columns(self, count: int) -> dict[str, list]:
-        """Return the columns that are the same in all `count` rows of any landing table."""
+    def shared_values(self) -> dict[str, Any]:
+        """Return the columns that have one value in all rows of any landing table."""
         return {
-            "source": [self.source] * count,
-            "received_at": [self.received_us] * count,
-            "received_hour": [hour_key(self.received_at)] * count,
-            "contract_version": [self.contract_version] * count,
-            "receipt_id": [self.id] * count,
+            "source": self.source,
+            "received_at": self.received_us,
+            "received_hour": hour_key(self.received_at),
+            "contract_version": self.contract_version,
+            "receipt_id": self.id,
         }
+
+
+class Refused(NamedTuple):
+    """An event that cannot be read.
+
+    Attributes:
+        position: Its place in the post, from 0.
+        stage: `decode` when it is not JSON, else `read`.
+        refusal: Every reason.
+        text: Its bytes as they were sent.
+    """
+
+    position: int
+    stage: str
+    refusal: Refusal
+    text: bytes
+
+
+class ReadPost(NamedTuple):
+    """The events of one post, read; every position is in exactly one of the two."""
+
+    events: ReadEvents
+    refused: list[Refused]
 
 
 @dataclass
 class Verdicts:
-    """The events of one post, judged; every index is in exactly one of the three.
+    """The events of one post, judged; every position is in exactly one of the three.
 
     Attributes:
-        accepted: Index and reading of events to land.
-        duplicates: Index and event id of events that landed before or are landing now.
-        refused: Index, refusal and the original bytes of what cannot be read.
+        accepted: Events to land.
+        duplicates: Events that landed before or are landing now.
+        refused: Events that cannot be read.
         waits: Commits under way that hold the first copy of a duplicate.
         keys: Keys of the accepted events, in order.
     """
 
-    accepted: list[tuple[int, Reading]] = field(default_factory=list)
-    duplicates: list[tuple[int, str]] = field(default_factory=list)
-    refused: list[tuple[int, str, Refusal, Element]] = field(default_factory=list)
-    waits: set[Future[int]] = field(default_factory=set)
-    keys: list[bytes] = field(default_factory=list)
+    accepted: ReadEvents
+    duplicates: ReadEvents
+    refused: list[Refused]
+    waits: set[Future[int]]
+    keys: list[bytes]
 
 
-def read_all(elements: list[Element], reader: EventReader) -> list[Reading | Refusal]:
-    """Read every element by its contract. The costly part; needs no lock."""
-    return [_NOT_JSON if e.raw is not None else reader.read(e.value) for e in elements]
+class PostReader:
+    """Reads the posts of one source: all at once what is regular, one by one what is not."""
+
+    def __init__(self, contract: Contract, keyring: KeyRing) -> None:
+        self._bulk = BulkReader(contract, keyring)
+        self._single = compile_reader(contract, keyring)
+
+    def read(self, body: Body, max_events: int) -> ReadPost:
+        """Read every event of a body by the contract. The costly part; needs no lock.
+
+        Raises:
+            Problem: 400 when the body is neither JSON nor NDJSON, 413 when it has too many events.
+        """
+        found = self._read_whole(body)
+        if found is not None:
+            count, events = found
+            if count > max_events:
+                raise _too_many(max_events)
+            if len(events.positions) == count:
+                return ReadPost(events, [])
+        texts = split_events(body)
+        if len(texts) > max_events:
+            raise _too_many(max_events)
+        return self._read_apart(texts)
+
+    def _read_whole(self, body: Body) -> tuple[int, ReadEvents] | None:
+        """Read a body as one; None when its events must be told apart with more care."""
+        text = body.text
+        if text.lstrip().startswith(b"[") and not body.is_lines:
+            return self._bulk.read_array(text)
+        found = self._bulk.read_lines(text)
+        # The decoder takes several events in one line too, which NDJSON does not have.
+        return found if found is not None and 0 < found[0] == count_lines(text) else None
+
+    def _read_apart(self, texts: list[bytes]) -> ReadPost:
+        regular = self._bulk.read_each(texts)
+        readings: list[tuple[int, Reading]] = []
+        refused: list[Refused] = []
+        for position in sorted(set(range(len(texts))).difference(regular.positions)):
+            text = texts[position]
+            try:
+                event = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                refused.append(Refused(position, DECODE, _NOT_JSON, text))
+                continue
+            reading = self._single.read(event)
+            if isinstance(reading, Refusal):
+                refused.append(Refused(position, READ, reading, text))
+            else:
+                readings.append((position, reading))
+        return ReadPost(regular + _columns(readings) if readings else regular, refused)
 
 
-def judge(
-    elements: list[Element],
-    readings: list[Reading | Refusal],
-    source: str,
-    recent: RecentIds,
-) -> Verdicts:
+def _columns(readings: list[tuple[int, Reading]]) -> ReadEvents:
+    rows = [
+        (position, one.device_id, one.event_time_us, one.event_id, one.payload)
+        for position, one in readings
+    ]
+    return ReadEvents(*zip(*rows, strict=True))
+
+
+def _too_many(max_events: int) -> Problem:
+    return too_large(f"a post may bring {max_events} events")
+
+
+def judge(post: ReadPost, source: str, recent: RecentIds) -> Verdicts:
     """Sort a post's events. Hold `recent.lock` until the accepted ones are claimed."""
-    verdicts = Verdicts()
-    read: list[tuple[int, Reading]] = []
-    for index, reading in enumerate(readings):
-        if isinstance(reading, Reading):
-            read.append((index, reading))
-        else:
-            element = elements[index]
-            stage = READ if element.raw is None else DECODE
-            verdicts.refused.append((index, stage, reading, element))
-    keys = [event_key(source, reading.event_id) for _, reading in read]
-    fresh, verdicts.waits = recent.fresh(keys)
-    for event, key, new in zip(read, keys, fresh, strict=True):
-        if new:
-            verdicts.accepted.append(event)
-            verdicts.keys.append(key)
-        else:
-            verdicts.duplicates.append((event[0], event[1].event_id))
-    return verdicts
+    events = post.events
+    keys = event_keys(source, events.event_ids)
+    fresh, waits = recent.fresh(keys)
+    if all(fresh):
+        return Verdicts(events, NO_EVENTS, post.refused, waits, keys)
+    known = [not new for new in fresh]
+    return Verdicts(
+        events.where(fresh),
+        events.where(known),
+        post.refused,
+        waits,
+        [key for key, new in zip(keys, fresh, strict=True) if new],
+    )
 
 
 def event_rows(verdicts: Verdicts, receipt: Receipt) -> Rows:
     """Return the rows of `landing/events` for the accepted events."""
-    readings = [reading for _, reading in verdicts.accepted]
-    count = len(readings)
+    events = verdicts.accepted
     columns = {
-        "event_id": [reading.event_id for reading in readings],
-        "device_id": [reading.device_id for reading in readings],
-        "event_time": [reading.event_time_us for reading in readings],
-        "payload": [reading.payload.decode() for reading in readings],
-        "token_key_version": [receipt.token_key_version] * count,
-        **receipt.shared_columns(count),
+        "event_id": events.event_ids,
+        "device_id": events.device_ids,
+        "event_time": events.event_times_us,
+        "payload": events.payloads,
     }
-    return Rows(columns, sum(len(reading.payload) for reading in readings))
+    shared = receipt.shared_values() | {"token_key_version": receipt.token_key_version}
+    return Rows(columns, shared, sum(map(len, events.payloads)))
 
 
 def rejected_rows(verdicts: Verdicts, receipt: Receipt, box: SealBox) -> Rows:
     """Return the rows of `landing/rejected`: one per refused event, its body sealed."""
     refused = verdicts.refused
-    first = [refusal.violations[0] for _, _, refusal, _ in refused]
-    sealed = [box.seal(element.source_bytes()) for _, _, _, element in refused]
+    first = [each.refusal.violations[0] for each in refused]
+    sealed = [box.seal(each.text) for each in refused]
     columns = {
-        "event_index": [index for index, _, _, _ in refused],
-        "stage": [stage for _, stage, _, _ in refused],
+        "event_index": [each.position for each in refused],
+        "stage": [each.stage for each in refused],
         "rule": [violation.rule for violation in first],
         "field": [violation.field for violation in first],
         "message": [violation.message for violation in first],
-        "violations": [_as_json(refusal) for _, _, refusal, _ in refused],
+        "violations": [_as_json(each.refusal) for each in refused],
         "body_sealed": sealed,
-        **receipt.shared_columns(len(refused)),
     }
-    return Rows(columns, sum(map(len, sealed)))
+    return Rows(columns, receipt.shared_values(), sum(map(len, sealed)))
 
 
 def _as_json(refusal: Refusal) -> str:

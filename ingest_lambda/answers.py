@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
+from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
+import msgspec
 
 if TYPE_CHECKING:
     from ingest_lambda.admission import Receipt, Verdicts
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
 REJECTED = "rejected"
+_ENCODER = msgspec.json.Encoder()
 
 
 class Answer(NamedTuple):
@@ -31,43 +35,47 @@ class Answer(NamedTuple):
         return success
 
 
+class EventOutcome(msgspec.Struct, omit_defaults=True, gc=False):
+    """What became of one event of a post."""
+
+    index: int
+    status: str
+    event_id: str | None = None
+    reasons: list[dict[str, Any]] | None = None
+
+
+class _Document(msgspec.Struct):
+    receipt_id: str
+    received_at: datetime
+    source: str
+    accepted: int
+    duplicate: int
+    rejected: int
+    events: list[EventOutcome]
+
+
 def answer(receipt: Receipt, verdicts: Verdicts) -> Answer:
     """Return the answer to a post whose outcome is durable."""
-    events = _outcomes(verdicts)
-    counts = len(verdicts.accepted), len(verdicts.duplicates), len(verdicts.refused)
-    document = {
-        "receipt_id": receipt.id,
-        "received_at": receipt.received_at,
-        "source": receipt.source,
-        ACCEPTED: counts[0],
-        DUPLICATE: counts[1],
-        REJECTED: counts[2],
-        "events": events,
-    }
-    return Answer(receipt.id, orjson.dumps(document, option=orjson.OPT_UTC_Z), *counts)
+    accepted, duplicates, refused = verdicts.accepted, verdicts.duplicates, verdicts.refused
+    counts = len(accepted.positions), len(duplicates.positions), len(refused)
+    document = _Document(
+        receipt.id, receipt.received_at, receipt.source, *counts, _outcomes(verdicts)
+    )
+    return Answer(receipt.id, _ENCODER.encode(document), *counts)
 
 
-def _outcomes(verdicts: Verdicts) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = [
-        {"index": index, "status": ACCEPTED, "event_id": reading.event_id}
-        for index, reading in verdicts.accepted
-    ]
+def _outcomes(verdicts: Verdicts) -> list[EventOutcome]:
+    accepted, duplicates = verdicts.accepted, verdicts.duplicates
+    events = list(map(EventOutcome, accepted.positions, repeat(ACCEPTED), accepted.event_ids))
+    events += map(EventOutcome, duplicates.positions, repeat(DUPLICATE), duplicates.event_ids)
     events += [
-        {"index": index, "status": DUPLICATE, "event_id": event_id}
-        for index, event_id in verdicts.duplicates
+        EventOutcome(
+            each.position,
+            REJECTED,
+            reasons=[violation._asdict() for violation in each.refusal.violations],
+        )
+        for each in verdicts.refused
     ]
-    events += [
-        {
-            "index": index,
-            "status": REJECTED,
-            "reasons": [violation._asdict() for violation in refusal.violations],
-        }
-        for index, _, refusal, _ in verdicts.refused
-    ]
-    if verdicts.duplicates or verdicts.refused:
-        events.sort(key=_index)
+    if duplicates.positions or verdicts.refused:
+        events.sort(key=attrgetter("index"))
     return events
-
-
-def _index(event: dict[str, Any]) -> int:
-    return event["index"]

@@ -6,8 +6,9 @@ What an event means is the contract's matter (`admission`); nothing here knows a
 from __future__ import annotations
 
 import zlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 import orjson
 import zstandard
 
@@ -21,53 +22,59 @@ _ZSTD_STEP = 512
 _NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 _OTHER_TYPES = frozenset({"", "application/json", "text/json", "text/plain"})
 _BINARY_TYPES = frozenset({"application/octet-stream", "application/gzip"})
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_NO_JSON = "the body is neither JSON nor NDJSON"
 
 
-class Limits(NamedTuple):
-    """What one post may bring: decompressed bytes and events."""
-
-    decompressed_bytes: int
-    events: int
-
-
-class Element(NamedTuple):
-    """One event of a body, decoded, or the bytes of one that is not JSON.
+class Body(NamedTuple):
+    """What a request brought, without its content coding.
 
     Attributes:
-        value: The decoded JSON value; None when `raw` is set.
-        raw: The undecodable bytes; None when the element is JSON.
+        text: One JSON document (an event or an array of events), or NDJSON.
+        is_lines: Whether it was announced as NDJSON.
     """
 
-    value: Any
-    raw: bytes | None = None
-
-    def source_bytes(self) -> bytes:
-        """Return the element as bytes, to be sealed when it is rejected."""
-        return orjson.dumps(self.value) if self.raw is None else self.raw
+    text: bytes
+    is_lines: bool
 
 
-def read_elements(
-    body: bytes, content_type: str, content_encoding: str, limits: Limits
-) -> list[Element]:
-    """Decode a request body into its events, in order.
+def read_body(body: bytes, content_type: str, content_encoding: str, max_bytes: int) -> Body:
+    """Undo the coding of a request body, which may have `max_bytes` without it.
 
     Raises:
-        Problem: 400 when the body is unreadable, 413 when it is too large once decompressed or
-            brings too many events, 415 for a media type or coding that is not read here.
+        Problem: 400 for broken data, 413 when it is too large once decompressed, 415 for a media
+            type or coding that is not read here.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if not _is_known(media_type):
         raise unsupported("send application/json or application/x-ndjson")
-    plain = decompress(body, content_encoding, limits.decompressed_bytes)
-    if media_type in _NDJSON_TYPES:
-        elements = _lines(plain)
-        if all(element.raw is not None for element in elements):
+    text = decompress(body, content_encoding, max_bytes)
+    return Body(text, media_type in _NDJSON_TYPES)
+
+
+def split_events(body: Body) -> list[bytes]:
+    """Return the texts of a body's events, in order. Each may still turn out not to be JSON.
+
+    Raises:
+        Problem: 400 when nothing can be told apart.
+    """
+    if body.is_lines:
+        lines = _lines(body.text)
+        if not any(map(_is_json, lines)):
             raise unreadable("no line of the body is JSON")
-    else:
-        elements = _document(plain)
-    if len(elements) > limits.events:
-        raise too_large(f"a post may bring {limits.events} events")
-    return elements
+        return lines
+    text = body.text.strip()
+    if text.startswith(b"["):
+        try:
+            return [bytes(part) for part in _ARRAY.decode(text)]
+        except (msgspec.MsgspecError, RecursionError):
+            raise unreadable(_NO_JSON) from None
+    if _is_json(text):
+        return [text]
+    lines = _lines(text)
+    if len(lines) > 1 and _is_object(lines[0]):
+        return lines
+    raise unreadable(_NO_JSON)
 
 
 def decompress(body: bytes, content_encoding: str, limit: int) -> bytes:
@@ -102,38 +109,25 @@ def _is_known(media_type: str) -> bool:
     return media_type in known or media_type.endswith("+json")
 
 
-def _document(plain: bytes) -> list[Element]:
+def count_lines(text: bytes) -> int:
+    """Return the number of lines that are not blank."""
+    return sum(map(bool, map(bytes.strip, text.split(b"\n"))))
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line for part in text.split(b"\n") if (line := part.strip())]
+
+
+def _is_json(text: bytes) -> bool:
     try:
-        value = orjson.loads(plain)
+        orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _lines_instead(plain)
-    if type(value) is list:
-        return [Element(event) for event in value]
-    return [Element(value)]
+        return False
+    return True
 
 
-def _lines_instead(plain: bytes) -> list[Element]:
-    """Read NDJSON sent under another media type, known by a first line that is an object."""
-    first, newline, _ = plain.lstrip().partition(b"\n")
-    if newline:
-        try:
-            if type(orjson.loads(first)) is dict:
-                return _lines(plain)
-        except orjson.JSONDecodeError:
-            pass
-    raise unreadable("the body is neither JSON nor NDJSON")
-
-
-def _lines(plain: bytes) -> list[Element]:
-    elements = []
-    for line in plain.split(b"\n"):
-        text = line.strip()
-        if text:
-            try:
-                elements.append(Element(orjson.loads(text)))
-            except orjson.JSONDecodeError:
-                elements.append(Element(None, text))
-    return elements
+def _is_object(text: bytes) -> bool:
+    return text.startswith(b"{") and _is_json(text)
 
 
 def _inflate_members(body: bytes, limit: int) -> bytes:

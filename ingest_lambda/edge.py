@@ -12,11 +12,12 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ingest_lambda.admission import (
+    PostReader,
+    ReadPost,
     Receipt,
     Verdicts,
     event_rows,
     judge,
-    read_all,
     rejected_rows,
 )
 from ingest_lambda.answers import Answer, answer
@@ -28,7 +29,6 @@ from ingest_lambda.probe import probe_store
 from ingest_lambda.problems import not_durable
 from ingest_lambda.recent import RecentIds
 from ingest_lambda.warm import load_recent
-from telemetry_contracts.reader import EventReader, Reading, Refusal, compile_reader
 from telemetry_contracts.registry import Registry, load_registry
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
@@ -37,13 +37,13 @@ from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 
 if TYPE_CHECKING:
-    from ingest_lambda.bodies import Element
+    from ingest_lambda.bodies import Body
     from telemetry_platform.layout import Table
     from telemetry_platform.settings import Settings
 
 _log = logging.getLogger(__name__)
-# Above this many events reading takes long enough to be felt by other connections.
-_READ_IN_THREAD = 500
+# Reading a longer body takes so long that other connections would feel it.
+_READ_IN_THREAD_BYTES = 250_000
 
 
 class Edge:
@@ -57,9 +57,7 @@ class Edge:
         self.keys = KeyStore(settings.secrets_dir / "api_keys.json")
         self.recent = RecentIds(settings.recent_ids)
         self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
-        self._readers = {
-            source: compile_reader(registry[source], self.keyring) for source in registry
-        }
+        self._readers = {source: PostReader(registry[source], self.keyring) for source in registry}
         self.events = self._committer(LANDING_EVENTS)
         self.rejected = self._committer(LANDING_REJECTED)
         self.files = self._committer(LANDING_FILES)
@@ -72,10 +70,6 @@ class Edge:
         )
         self.metrics.watch_queue(table.path, lambda: committer.queued_rows)
         return committer
-
-    def reader(self, source: str) -> EventReader | None:
-        """Return the reader of a source, None when no contract describes it."""
-        return self._readers.get(source)
 
     def receipt(self, source: str, arrived: Receipt | None = None) -> Receipt:
         """Return a receipt for events of `source`.
@@ -93,20 +87,25 @@ class Edge:
             self.keyring.current_version,
         )
 
-    async def receive(self, source: str, elements: list[Element]) -> Answer:
+    async def receive(self, source: str, body: Body) -> Answer:
         """Judge the events of one post, make the outcome durable, and only then answer.
 
+        Args:
+            source: A source that has a contract.
+            body: What was posted.
+
         Raises:
-            Problem: 503 when it could not be made durable; nothing was acknowledged.
+            Problem: 400 or 413 when the body cannot be taken apart; 503 when it could not be made
+                durable. Nothing was acknowledged.
         """
         receipt = self.receipt(source)
-        reader = self._readers[source]
-        if len(elements) > _READ_IN_THREAD:
-            readings = await asyncio.to_thread(read_all, elements, reader)
+        read, limit = self._readers[source].read, self.settings.max_events_per_post
+        if len(body.text) > _READ_IN_THREAD_BYTES:
+            post = await asyncio.to_thread(read, body, limit)
         else:
-            readings = read_all(elements, reader)
+            post = read(body, limit)
         try:
-            verdicts, commits = self._submit(elements, readings, receipt)
+            verdicts, commits = self._submit(post, receipt)
             for commit in commits:
                 # A client that goes away must not cancel the commit that others wait for.
                 await asyncio.shield(asyncio.wrap_future(commit))
@@ -118,14 +117,12 @@ class Edge:
         self._account(receipt, result)
         return result
 
-    def _submit(
-        self, elements: list[Element], readings: list[Reading | Refusal], receipt: Receipt
-    ) -> tuple[Verdicts, set[Future[int]]]:
+    def _submit(self, post: ReadPost, receipt: Receipt) -> tuple[Verdicts, set[Future[int]]]:
         """Judge and queue a post; return the commits that must be over before the answer."""
         with self.recent.lock:
-            verdicts = judge(elements, readings, receipt.source, self.recent)
+            verdicts = judge(post, receipt.source, self.recent)
             commits = set(verdicts.waits)
-            if verdicts.accepted:
+            if verdicts.keys:
                 done = self.events.submit(event_rows(verdicts, receipt))
                 self.recent.claim(verdicts.keys, done)
                 commits.add(done)

@@ -14,11 +14,11 @@ import polars as pl
 
 from ingest_lambda.answers import Answer
 from ingest_lambda.landing import FrameRows, Rows
-from ingest_lambda.recent import event_key
+from ingest_lambda.recent import event_keys
 from telemetry_contracts.csv_frames import LOG_SCHEMA, CsvReading, UnreadableFile, read_csv_events
 from telemetry_platform.clock import hour_key
 from telemetry_platform.delta import cast_strict
-from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES
+from telemetry_platform.layout import LANDING_EVENTS
 
 if TYPE_CHECKING:
     from ingest_lambda.admission import Receipt
@@ -62,7 +62,7 @@ class Filing:
 
     def record(self) -> Rows:
         """Return the file's row in `landing/files`."""
-        shared = self.receipt.shared_columns(1)
+        shared = self.receipt.shared_values()
         values = {
             "file": self.name,
             "sha256": self.sha256,
@@ -74,8 +74,7 @@ class Filing:
             "outcome": self.outcome,
             "message": self.message,
         }
-        columns = {name: [value] for name, value in values.items()} | shared
-        return Rows({name: columns[name] for name in LANDING_FILES.schema}, 0)
+        return Rows({name: [value] for name, value in values.items()}, shared, 0)
 
 
 def file_hash(data: bytes) -> str:
@@ -126,9 +125,9 @@ def queue_files(edge: Edge, filings: list[Filing]) -> set[Future[int]]:
     """
     good = [(filing, filing.good) for filing in filings if filing.good is not None]
     keys = [
-        event_key(filing.receipt.source, event_id)
+        key
         for filing, frame in good
-        for event_id in frame["event_id"]
+        for key in event_keys(filing.receipt.source, frame["event_id"])
     ]
     recent = edge.recent
     with recent.lock:

@@ -8,11 +8,12 @@ one frame becomes durable exactly once is `appender`'s matter.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -38,15 +39,22 @@ class QueueFull(RuntimeError):
 
 @dataclass
 class Rows:
-    """Rows of one post as columns of plain values; times are microseconds since 1970 UTC."""
+    """Rows of one post as plain values; times are microseconds since 1970 UTC.
 
-    columns: dict[str, list]
+    Attributes:
+        columns: One value a row.
+        shared: Columns that have the same value in every row.
+        payload_bytes: Bytes of the largest column.
+    """
+
+    columns: dict[str, Sequence[Any]]
+    shared: dict[str, Any]
     payload_bytes: int
 
     @property
     def count(self) -> int:
         """Number of rows."""
-        return len(next(iter(self.columns.values()), ()))
+        return len(next(iter(self.columns.values())))
 
     @property
     def size(self) -> int:
@@ -186,18 +194,33 @@ class Committer:
 def _frame(parts: list[Rows | FrameRows], schema: pl.Schema) -> pl.DataFrame:
     """Put the parts of a group into one frame of exactly `schema`."""
     frames = [part.frame for part in parts if isinstance(part, FrameRows)]
-    plain = [part.columns for part in parts if isinstance(part, Rows)]
+    plain = [part for part in parts if isinstance(part, Rows)]
     if plain:
-        frames.append(_frame_of_columns(plain, schema))
+        frames.append(_frame_of_values(plain, schema))
     if len(frames) == 1:
         return cast_strict(frames[0], schema)
     return pl.concat([cast_strict(frame, schema) for frame in frames])
 
 
-def _frame_of_columns(parts: list[dict[str, list]], schema: pl.Schema) -> pl.DataFrame:
+def _frame_of_values(parts: list[Rows], schema: pl.Schema) -> pl.DataFrame:
+    part_of_row = pl.Series(range(len(parts)), dtype=pl.UInt32).repeat_by(
+        pl.Series([part.count for part in parts])
+    )
+    rows = part_of_row.explode()
     series = []
     for name, dtype in schema.items():
-        values = [value for part in parts for value in part[name]]
-        plain = pl.Int64() if dtype.is_temporal() else dtype
-        series.append(pl.Series(name, values, dtype=plain, strict=True))
+        if name in parts[0].shared:
+            column = _series(name, [part.shared[name] for part in parts], dtype).gather(rows)
+        else:
+            column = _series(name, list(chain(*(part.columns[name] for part in parts))), dtype)
+        series.append(column)
     return cast_strict(pl.DataFrame(series), schema)
+
+
+def _series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
+    """Return a column; times come as integers and text may come encoded."""
+    if dtype.is_temporal():
+        return pl.Series(name, values, dtype=pl.Int64, strict=True)
+    if dtype == pl.String and values and type(values[0]) is bytes:
+        return pl.Series(name, values, dtype=pl.Binary, strict=True).cast(pl.String)
+    return pl.Series(name, values, dtype=dtype, strict=True)

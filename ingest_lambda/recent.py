@@ -11,9 +11,11 @@ from concurrent.futures import Future
 from threading import RLock
 
 
-def event_key(source: str, event_id: str) -> bytes:
-    """Return the compact key of an event. `event_id` is a UUID, as every landed id is."""
-    return source.encode() + bytes.fromhex(event_id.replace("-", ""))
+def event_keys(source: str, event_ids: Iterable[str]) -> list[bytes]:
+    """Return the compact keys of a source's events. Every landed event id is a UUID."""
+    name = source.encode()
+    unhex = bytes.fromhex
+    return [name + unhex(event_id.replace("-", "")) for event_id in event_ids]
 
 
 class RecentIds:
@@ -39,7 +41,10 @@ class RecentIds:
         Returns:
             One truth value per key, and the commits that hold the first copy of known ones.
         """
-        own: set[bytes] = set()
+        own = set(keys)
+        if len(own) == len(keys) and self._unknown(own):
+            return [True] * len(keys), set()
+        own.clear()
         waits: set[Future[int]] = set()
         fresh: list[bool] = []
         for key in keys:
@@ -52,11 +57,17 @@ class RecentIds:
             fresh.append(new)
         return fresh, waits
 
+    def _unknown(self, keys: set[bytes]) -> bool:
+        return (
+            self._pending.keys().isdisjoint(keys)
+            and keys.isdisjoint(self._young)
+            and keys.isdisjoint(self._old)
+        )
+
     def claim(self, keys: list[bytes], done: Future[int]) -> None:
         """Note that the events travel in the commit `done`, and remember them once it is over."""
         with self.lock:
-            for key in keys:
-                self._pending[key] = done
+            self._pending.update(dict.fromkeys(keys, done))
         done.add_done_callback(lambda finished: self._settle(keys, finished))
 
     def remember(self, keys: Iterable[bytes]) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest_lambda.answers import Answer
-from ingest_lambda.bodies import Limits, read_elements
+from ingest_lambda.bodies import read_body
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
 from ingest_lambda.problems import (
@@ -62,7 +62,7 @@ class EventRoute:
         self._edge = edge
         self._replays = replays
         self._max_body = settings.max_body_bytes
-        self._limits = Limits(settings.max_decompressed_bytes, settings.max_events_per_post)
+        self._max_text = settings.max_decompressed_bytes
         self._open = door.open_on_loopback and settings.stream_open_on_loopback
 
     async def post(self, request: Request) -> Response:
@@ -86,13 +86,13 @@ class EventRoute:
         headers = request.headers
 
         async def work() -> Answer:
-            elements = read_elements(
+            read = read_body(
                 body,
                 headers.get("content-type", ""),
                 headers.get("content-encoding", ""),
-                self._limits,
+                self._max_text,
             )
-            return await self._edge.receive(source, elements)
+            return await self._edge.receive(source, read)
 
         replay_key = headers.get("idempotency-key")
         if replay_key is None:
@@ -104,7 +104,7 @@ class EventRoute:
 
     def _source(self, request: Request) -> str:
         source = self._door.source or request.query_params.get("source", "")
-        if self._edge.reader(source) is None:
+        if source not in self._edge.registry:
             raise unknown_source(self._edge.registry.sources)
         return source
 

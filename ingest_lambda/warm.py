@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ingest_lambda.recent import RecentIds, event_key
+from ingest_lambda.recent import RecentIds, event_keys
 from telemetry_platform.clock import hour_key, utc_now
 from telemetry_platform.delta import open_table, storage_options
 from telemetry_platform.layout import LANDING_EVENTS
@@ -58,7 +58,7 @@ def _keys(settings: Settings, files: pl.DataFrame) -> list[bytes]:
             .select("event_id")
             .collect()["event_id"]
         )
-        keys += [event_key(str(source), event_id) for event_id in ids]
+        keys += event_keys(str(source), ids)
     return keys
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from telemetry_contracts.canonical import derived_event_id, given_event_id, identifying_content
 from telemetry_contracts.contract import (
     DEVICE_ID,
     EVENT_ID,
@@ -37,7 +38,6 @@ from telemetry_contracts.csv_log import (
 )
 from telemetry_contracts.csv_text import ROW, UnreadableFile, read_csv_text
 from telemetry_contracts.frames import DTYPES, UTC_TIME
-from telemetry_contracts.reader import derived_event_id, given_event_id
 from telemetry_contracts.rules import RECEIVED_AT, contract_rules
 
 if TYPE_CHECKING:
@@ -268,6 +268,6 @@ def _event_ids(encoded: pl.DataFrame, source: str) -> list[str]:
     return [
         given_event_id(salt, device, given)
         if given
-        else derived_event_id(salt + b"%b\x00%d\x00%b" % (device.encode(), moment, text.encode()))
+        else derived_event_id(identifying_content(salt, device, moment, text.encode()))
         for given, device, moment, text in rows
     ]

@@ -6,12 +6,15 @@ timeliness) is left to silver, so that it is kept, counted and can be replayed.
 
 from __future__ import annotations
 
-import uuid
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
+from telemetry_contracts.canonical import (
+    derived_event_id,
+    encode_canonical,
+    encode_extras,
+    given_event_id,
+    identifying_content,
+)
 from telemetry_contracts.contract import (
     DEVICE_ID,
     EVENT_ID,
@@ -25,8 +28,6 @@ from telemetry_contracts.plans import Conditional, Plan, compile_shape, value_at
 
 if TYPE_CHECKING:
     from telemetry_contracts.tokens import KeyRing
-
-_VERSION_8 = 8
 
 
 class Violation(NamedTuple):
@@ -115,13 +116,14 @@ class EventReader:
                 extras[EVENT_ID] = client_id
         if extras:
             try:
-                out[EXTRAS_KEY] = orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode()
+                out[EXTRAS_KEY] = encode_extras(extras)
             except TypeError:
                 return _refused("depth", None, "expected fewer levels of nesting")
-        payload = orjson.dumps(out, option=orjson.OPT_SORT_KEYS)
+        payload = encode_canonical(out)
         if given is None:
-            content = b"%b\x00%d\x00%b" % (device_id.encode(), event_time_us, payload)
-            given = derived_event_id(self._salt + content)
+            given = derived_event_id(
+                identifying_content(self._salt, device_id, event_time_us, payload)
+            )
         return Reading(device_id, event_time_us, given, payload, client_id is not None)
 
     def _unknown_shape(self) -> str:
@@ -137,29 +139,6 @@ def compile_reader(contract: Contract, keyring: KeyRing) -> EventReader:
     return EventReader(
         contract, [compile_shape(contract, shape, keyring) for shape in contract.shapes]
     )
-
-
-def given_event_id(salt: bytes, device_id: str, client_id: str) -> str:
-    """Return the client's id when it is a UUID, else a UUIDv8 made from device and id.
-
-    Args:
-        salt: The source's name and a NUL byte.
-        device_id: The device.
-        client_id: What the client sent.
-    """
-    try:
-        return str(uuid.UUID(client_id))
-    except ValueError:
-        return derived_event_id(b"%b%b\x00%b" % (salt, device_id.encode(), client_id.encode()))
-
-
-def derived_event_id(content: bytes) -> str:
-    """Return a UUIDv8 (RFC 9562, section 5.8) that depends on `content` alone."""
-    number = int.from_bytes(blake2b(content, digest_size=16).digest())
-    number &= ~(0xF000 << 64) & ~(0xC000 << 48)
-    number |= (_VERSION_8 << 76) | (0x8000 << 48)
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _walk(

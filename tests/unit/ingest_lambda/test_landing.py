@@ -58,8 +58,7 @@ def committer(held: HeldAppender) -> Iterator[Committer]:
 
 
 def rows(*numbers: int) -> Rows:
-    count = len(numbers)
-    return Rows({"source": ["s"] * count, "received_hour": ["h"] * count, "n": list(numbers)}, 0)
+    return Rows({"n": list(numbers)}, {"source": "s", "received_hour": "h"}, 0)
 
 
 def landed(settings: Settings) -> list[int]:

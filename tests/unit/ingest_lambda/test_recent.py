@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_lambda.recent import RecentIds, event_key
+from ingest_lambda.recent import RecentIds, event_keys
 
 pytestmark = pytest.mark.unit
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
-KEY = event_key("mobile", ID)
+KEY = event_keys("mobile", [ID])[0]
 
 
 def test_an_id_is_a_duplicate_while_its_first_copy_is_under_way() -> None:
@@ -38,17 +38,17 @@ def test_an_id_whose_commit_failed_is_new_again() -> None:
 def test_the_same_id_of_another_source_is_another_event() -> None:
     recent = RecentIds(10)
     recent.remember([KEY])
-    assert recent.fresh([event_key("wearable", ID)])[0] == [True]
+    assert recent.fresh(event_keys("wearable", [ID]))[0] == [True]
 
 
 def test_equal_ids_written_differently_are_equal() -> None:
-    assert event_key("mobile", ID.upper()) == KEY
+    assert event_keys("mobile", [ID.upper()])[0] == KEY
 
 
 @given(count=st.integers(1, 200), capacity=st.integers(2, 50))
 def test_memory_is_bounded_and_the_newest_are_kept(count: int, capacity: int) -> None:
     recent = RecentIds(capacity)
-    keys = [event_key("s", str(uuid.UUID(int=n))) for n in range(count)]
+    keys = event_keys("s", [str(uuid.UUID(int=n)) for n in range(count)])
     for key in keys:
         recent.remember([key])
     assert len(recent) <= capacity

@@ -1,0 +1,60 @@
+"""Canonical payload bytes, and event ids: the client's own or made from the event."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import orjson
+
+_VERSION_8 = 8
+
+encode_canonical: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").encode
+"""Writes JSON with sorted keys: the same values give the same bytes."""
+
+
+def encode_extras(extras: dict[str, Any]) -> str:
+    """Return unknown fields as JSON with sorted keys.
+
+    Raises:
+        TypeError: They are nested too deeply (more than 254 levels).
+    """
+    return orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def given_event_id(salt: bytes, device_id: str, client_id: str) -> str:
+    """Return the client's id when it is a UUID, else a UUIDv8 made from device and id.
+
+    Args:
+        salt: The source's name and a NUL byte.
+        device_id: The device.
+        client_id: What the client sent.
+    """
+    try:
+        return str(uuid.UUID(client_id))
+    except ValueError:
+        return derived_event_id(b"%b%b\x00%b" % (salt, device_id.encode(), client_id.encode()))
+
+
+def identifying_content(salt: bytes, device_id: str, event_time_us: int, payload: bytes) -> bytes:
+    """Return what identifies an event whose client gave no id.
+
+    Args:
+        salt: The source's name and a NUL byte.
+        device_id: The device.
+        event_time_us: Microseconds since 1970 UTC.
+        payload: Canonical payload.
+    """
+    return b"%b%b\x00%d\x00%b" % (salt, device_id.encode(), event_time_us, payload)
+
+
+def derived_event_id(content: bytes) -> str:
+    """Return a UUIDv8 (RFC 9562, section 5.8) that depends on `content` alone."""
+    number = int.from_bytes(blake2b(content, digest_size=16).digest())
+    number &= ~(0xF000 << 64) & ~(0xC000 << 48)
+    number |= (_VERSION_8 << 76) | (0x8000 << 48)
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
