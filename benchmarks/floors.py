@@ -44,7 +44,8 @@ async def bare_app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
 @contextmanager
 def bare_server() -> Generator[str]:
     """Serve ``bare_app`` on a free loopback port, with the edge's server, until the block ends."""
-    bound = socket.socket()
+    # asyncio turns Nagle's algorithm off only for sockets that name their protocol.
+    bound = socket.socket(proto=socket.IPPROTO_TCP)
     bound.bind(("127.0.0.1", 0))
     bound.listen(256)  # so that nobody is refused while the server starts
     config = uvicorn.Config(

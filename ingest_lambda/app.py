@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import CoroutineType
+from typing import Any
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
 from ingest_lambda.openapi import openapi_document
-from ingest_lambda.problems import Problem
+from ingest_lambda.problems import Problem, internal
 from ingest_lambda.routes import DOORS, EventRoute
 
 _log = logging.getLogger(__name__)
@@ -33,9 +37,22 @@ _DOCS_PAGE = """<!doctype html>
 """
 
 
-def create_app(edge: Edge) -> Starlette:
+def create_app(edge: Edge) -> Callable[[Scope, Receive, Send], CoroutineType[Any, Any, None]]:
     """Return the application that serves `edge`, which the caller opened and closes."""
     replays = Replays()
+    doors = {door.name: EventRoute(door, edge, replays) for door in DOORS}
+    pages = _pages(edge, doors)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Posts of events go straight to their door; routing them would cost more than reading one.
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        door = doors.get(scope["path"]) if is_post else None
+        await (door or pages)(scope, receive, send)
+
+    return app
+
+
+def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
     document = orjson.dumps(openapi_document(edge.registry, version("telemetry-lakehouse")))
 
     async def healthz(_: Request) -> Response:
@@ -57,7 +74,7 @@ def create_app(edge: Edge) -> Starlette:
 
     return Starlette(
         routes=[
-            *(Route(d.name, EventRoute(d, edge, replays).post, methods=["POST"]) for d in DOORS),
+            *(Route(path, door, methods=["POST"]) for path, door in doors.items()),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -66,9 +83,7 @@ def create_app(edge: Edge) -> Starlette:
             Mount("/docs/assets", StaticFiles(directory=_documentation_assets())),
         ],
         exception_handlers={
-            Problem: _problem,
             HTTPException: _http_problem,
-            ClientDisconnect: _gone,
             Exception: _unexpected,
         },
     )
@@ -86,29 +101,18 @@ def _json(content: object, status: HTTPStatus) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-async def _problem(_: Request, error: Exception) -> Response:
-    problem = error if isinstance(error, Problem) else _INTERNAL
+def _problem(problem: Problem) -> Response:
     return Response(orjson.dumps(problem.document()), problem.status, problem.headers())
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+async def _http_problem(_: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
-    answer = await _problem(request, Problem(status, "http", status.description or status.phrase))
+    answer = _problem(Problem(status, "http", status.description or status.phrase))
     if isinstance(error, HTTPException) and error.headers:
         answer.headers.update(error.headers)
     return answer
 
 
-async def _gone(_: Request, __: Exception) -> Response:
-    """Nobody reads this answer; it only ends the request without a stack trace."""
-    return Response(status_code=HTTPStatus.BAD_REQUEST)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def _unexpected(_: Request, error: Exception) -> Response:
     _log.error("unexpected", exc_info=error)
-    return await _problem(request, _INTERNAL)
-
-
-_INTERNAL = Problem(
-    HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "unexpected; nothing of this post is promised"
-)
+    return _problem(internal())

@@ -8,10 +8,10 @@ one frame becomes durable exactly once is `appender`'s matter.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -203,24 +203,22 @@ def _frame(parts: list[Rows | FrameRows], schema: pl.Schema) -> pl.DataFrame:
 
 
 def _frame_of_values(parts: list[Rows], schema: pl.Schema) -> pl.DataFrame:
-    part_of_row = pl.Series(range(len(parts)), dtype=pl.UInt32).repeat_by(
-        pl.Series([part.count for part in parts])
-    )
-    rows = part_of_row.explode()
     series = []
     for name, dtype in schema.items():
+        values: Iterable[Iterable[Any]]
         if name in parts[0].shared:
-            column = _series(name, [part.shared[name] for part in parts], dtype).gather(rows)
+            values = (repeat(part.shared[name], part.count) for part in parts)
         else:
-            column = _series(name, list(chain(*(part.columns[name] for part in parts))), dtype)
-        series.append(column)
-    return cast_strict(pl.DataFrame(series), schema)
+            values = (part.columns[name] for part in parts)
+        series.append(_series(name, list(chain.from_iterable(values)), dtype))
+    return pl.DataFrame(series)
 
 
 def _series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
     """Return a column; times come as integers and text may come encoded."""
+    plain = dtype
     if dtype.is_temporal():
-        return pl.Series(name, values, dtype=pl.Int64, strict=True)
-    if dtype == pl.String and values and type(values[0]) is bytes:
-        return pl.Series(name, values, dtype=pl.Binary, strict=True).cast(pl.String)
-    return pl.Series(name, values, dtype=dtype, strict=True)
+        plain = pl.Int64()
+    elif dtype == pl.String and values and type(values[0]) is bytes:
+        plain = pl.Binary()
+    return pl.Series(name, values, dtype=plain, strict=True).cast(dtype)

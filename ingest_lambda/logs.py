@@ -27,7 +27,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update((k, v) for k, v in vars(record).items() if k not in _STANDARD)
+        fields = vars(record)
+        line.update((name, fields[name]) for name in fields.keys() - _STANDARD)
         if record.exc_info and record.exc_info[1] is not None:
             line.update(_where(record.exc_info[1]))
         return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()

@@ -93,3 +93,9 @@ def key_reused() -> Problem:
 def not_durable(detail: str, retry_after: int = 1) -> Problem:
     """503: the events could not be made durable now; nothing was acknowledged."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-durable", detail, retry_after)
+
+
+def internal() -> Problem:
+    """500: an error of this program; nothing of the post is promised."""
+    detail = "unexpected; nothing of this post is promised"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import NamedTuple
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ingest_lambda.answers import Answer
 from ingest_lambda.bodies import read_body
+from ingest_lambda.calls import Call, ClientGone, reply, reply_problem
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
 from ingest_lambda.problems import (
     Problem,
+    internal,
     no_key,
     not_in_scope,
-    too_large,
     unknown_source,
     unreadable,
 )
 
+_log = logging.getLogger(__name__)
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _LOOPBACK_SENDER = "loopback"
-_FORWARDED = ("forwarded", "x-forwarded-for")
+_FORWARDED = (b"forwarded", b"x-forwarded-for")
 _MAX_IDEMPOTENCY_KEY = 255
 
 
@@ -54,7 +56,7 @@ DOORS = (
 
 
 class EventRoute:
-    """Handles the posts of one door."""
+    """The ASGI application of one door: answers posts."""
 
     def __init__(self, door: Door, edge: Edge, replays: Replays) -> None:
         settings = edge.settings
@@ -65,54 +67,62 @@ class EventRoute:
         self._max_text = settings.max_decompressed_bytes
         self._open = door.open_on_loopback and settings.stream_open_on_loopback
 
-    async def post(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one post."""
         started = time.perf_counter()
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         try:
-            result = await self._receive(request)
+            result = await self._receive(Call(scope, receive))
             status = result.status(self._door.success)
-            return Response(result.body, status, media_type="application/json")
+            await reply(send, status, result.body)
         except Problem as problem:
             status = problem.status
-            raise
+            await reply_problem(send, problem)
+        except ClientGone:
+            # Nobody is left to answer.
+            status = HTTPStatus.BAD_REQUEST
+        except Exception as error:  # noqa: BLE001  (the boundary of a request)
+            _log.error("unexpected", exc_info=error)
+            await reply_problem(send, internal())
         finally:
             self._edge.metrics.posted(self._door.name, status, time.perf_counter() - started)
 
-    async def _receive(self, request: Request) -> Answer:
-        source = self._source(request)
-        sender = self._sender(request, source)
-        body = await self._body(request)
-        headers = request.headers
-
-        async def work() -> Answer:
-            read = read_body(
-                body,
-                headers.get("content-type", ""),
-                headers.get("content-encoding", ""),
-                self._max_text,
-            )
-            return await self._edge.receive(source, read)
-
-        replay_key = headers.get("idempotency-key")
+    async def _receive(self, call: Call) -> Answer:
+        source = self._source(call)
+        sender = self._sender(call, source)
+        body = await call.body(self._max_body)
+        if not body:
+            raise unreadable("the body is empty")
+        replay_key = call.header(b"idempotency-key")
         if replay_key is None:
-            return await work()
+            return await self._answer(call, source, body)
         if len(replay_key) > _MAX_IDEMPOTENCY_KEY:
             raise unreadable(f"an Idempotency-Key has {_MAX_IDEMPOTENCY_KEY} characters at most")
         digest = blake2b(body, digest_size=16).digest()
-        return await self._replays.once((sender, source, replay_key), digest, work)
+        return await self._replays.once(
+            (sender, source, replay_key), digest, lambda: self._answer(call, source, body)
+        )
 
-    def _source(self, request: Request) -> str:
-        source = self._door.source or request.query_params.get("source", "")
+    async def _answer(self, call: Call, source: str, body: bytes) -> Answer:
+        read = read_body(
+            body,
+            call.header(b"content-type") or "",
+            call.header(b"content-encoding") or "",
+            self._max_text,
+        )
+        return await self._edge.receive(source, read)
+
+    def _source(self, call: Call) -> str:
+        source = self._door.source or call.query("source")
         if source not in self._edge.registry:
             raise unknown_source(self._edge.registry.sources)
         return source
 
-    def _sender(self, request: Request, source: str) -> str:
+    def _sender(self, call: Call, source: str) -> str:
         """Return the id of the API key that the request came with."""
-        text = _presented_key(request)
+        text = _presented_key(call)
         if text is None:
-            if self._open and _from_this_machine(request):
+            if self._open and _from_this_machine(call):
                 return _LOOPBACK_SENDER
             self._edge.metrics.auth_failed()
             raise no_key()
@@ -125,35 +135,17 @@ class EventRoute:
             raise not_in_scope(source)
         return key.id
 
-    async def _body(self, request: Request) -> bytes:
-        declared = request.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._max_body:
-            raise self._too_large()
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > self._max_body:
-                raise self._too_large()
-            parts.append(part)
-        if not size:
-            raise unreadable("the body is empty")
-        return b"".join(parts)
 
-    def _too_large(self) -> Problem:
-        return too_large(f"a post may have {self._max_body} bytes")
-
-
-def _presented_key(request: Request) -> str | None:
-    key = request.headers.get("x-api-key")
+def _presented_key(call: Call) -> str | None:
+    key = call.header(b"x-api-key")
     if key is not None:
         return key
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _from_this_machine(request: Request) -> bool:
+def _from_this_machine(call: Call) -> bool:
     """Whether the client is on this machine and no proxy speaks for another one."""
-    if any(name in request.headers for name in _FORWARDED):
+    if any(call.header(name) is not None for name in _FORWARDED):
         return False
-    return request.client is not None and request.client.host in _LOOPBACK
+    return call.client in _LOOPBACK

@@ -28,6 +28,7 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """A time before EARLIEST, or not before LATEST, is a broken clock or another unit."""
 
+_NAIVE_EARLIEST = EARLIEST.replace(tzinfo=None)
 _EARLIEST_US = 0
 _LATEST_US = int(LATEST.timestamp()) * _MICROSECONDS
 MAX_TEXT = 4096
@@ -133,9 +134,7 @@ def time_reader(time_format: str) -> Converter:
             moment = parse(text)
         except ValueError:
             raise Unreadable("time", f"expected a time written as {time_format}") from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        elapsed = moment - EARLIEST
+        elapsed = moment - (_NAIVE_EARLIEST if moment.tzinfo is None else EARLIEST)
         return _sane(
             (elapsed.days * 86_400 + elapsed.seconds) * _MICROSECONDS + elapsed.microseconds
         )
@@ -197,7 +196,7 @@ def _epoch(value: Any, scale: int) -> int | None:  # noqa: ANN401
 def _sane(microseconds: float) -> int:
     if not _EARLIEST_US <= microseconds < _LATEST_US:
         raise Unreadable("time", "expected a time between 1970 and 2200")
-    return round(microseconds)
+    return microseconds if type(microseconds) is int else round(microseconds)
 
 
 def _kind(value: object) -> str:

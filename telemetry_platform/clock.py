@@ -15,7 +15,7 @@ def utc_now() -> datetime:
 
 def hour_key(moment: datetime) -> str:
     """Return the partition that `moment` belongs to, such as `2026-11-22T14` (UTC)."""
-    return moment.astimezone(UTC).strftime(HOUR_FORMAT)
+    return moment.astimezone(UTC).isoformat(timespec="hours").partition("+")[0]
 
 
 def hour_start(key: str) -> datetime:

@@ -81,10 +81,12 @@ def cast_strict(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     Raises:
         SchemaMismatch: A column is missing, or a value does not fit its type.
     """
+    if frame.schema == schema:
+        return frame
     missing = [name for name in schema if name not in frame.columns]
     if missing:
         raise SchemaMismatch(f"columns are missing: {', '.join(missing)}")
-    return frame.select(_fitting(frame[name], dtype) for name, dtype in schema.items())
+    return pl.DataFrame([_fitting(frame[name], dtype) for name, dtype in schema.items()])
 
 
 def _fitting(values: pl.Series, dtype: pl.DataType | type[pl.DataType]) -> pl.Series:

@@ -14,6 +14,7 @@ import io
 import logging
 import re
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -98,8 +99,7 @@ class DeltaLog:
         Raises:
             OSError, obstore.exceptions.BaseError: The store did not take them.
         """
-        parts = frame.partition_by(*self._table.partition_by, as_dict=True, include_key=False)
-        adds = [self._put_part(values, part) for values, part in parts.items()]
+        adds = [self._put_part(values, part) for values, part in self._split(frame)]
         return Prepared(adds, frame.height)
 
     def commit(self, prepared: Prepared) -> int:
@@ -135,6 +135,15 @@ class DeltaLog:
     def close(self) -> None:
         """Finish a checkpoint under way."""
         self._checkpointer.shutdown(wait=True)
+
+    def _split(self, frame: pl.DataFrame) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:
+        """Return the rows of each partition, without the columns that name it."""
+        names = self._table.partition_by
+        values = [set(frame[name].to_list()) for name in names]
+        # Nearly every commit has one partition; Polars would take milliseconds to find that out.
+        if all(len(each) == 1 for each in values):
+            return [(tuple(each.pop() for each in values), frame.drop(names))]
+        return frame.partition_by(*names, as_dict=True, include_key=False).items()
 
     def _put_part(self, values: tuple[object, ...], part: pl.DataFrame) -> dict[str, Any]:
         named = {name: str(v) for name, v in zip(self._table.partition_by, values, strict=True)}

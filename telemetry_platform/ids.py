@@ -8,13 +8,15 @@ import uuid
 
 _VERSION_7 = 0x7
 _VARIANT = 0x8000
+_LOW_BITS = (1 << 62) - 1
 
 
 def new_uuid7() -> uuid.UUID:
     """Return a UUIDv7 (RFC 9562, section 5.7): milliseconds since 1970, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
-    high = (milliseconds << 16) | (_VERSION_7 << 12) | secrets.randbits(12)
-    low = (_VARIANT << 48) | secrets.randbits(62)
+    random = secrets.randbits(74)
+    high = (milliseconds << 16) | (_VERSION_7 << 12) | (random >> 62)
+    low = (_VARIANT << 48) | (random & _LOW_BITS)
     return uuid.UUID(int=(high << 64) | low)
 
 
