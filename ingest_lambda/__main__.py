@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from deltalake.exceptions import DeltaError
 
-from ingest_lambda.app import create_app
+from ingest_lambda.app import EdgeApp
 from ingest_lambda.edge import open_edge
 from ingest_lambda.inbox import Inbox
 from ingest_lambda.logs import configure_logs
@@ -48,7 +48,7 @@ def main() -> int:
     # to the acknowledgement.
     sys.setswitchinterval(0.0005)
     config = uvicorn.Config(
-        create_app(edge),
+        EdgeApp(edge),
         host=settings.edge_host,
         port=settings.edge_port,
         http="httptools",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from http import HTTPStatus
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import CoroutineType
-from typing import Any
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -37,19 +34,20 @@ _DOCS_PAGE = """<!doctype html>
 """
 
 
-def create_app(edge: Edge) -> Callable[[Scope, Receive, Send], CoroutineType[Any, Any, None]]:
-    """Return the application that serves `edge`, which the caller opened and closes."""
-    replays = Replays()
-    doors = {door.name: EventRoute(door, edge, replays) for door in DOORS}
-    pages = _pages(edge, doors)
+class EdgeApp:
+    """The application that serves an edge, which the caller opened and closes."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, edge: Edge) -> None:
+        replays = Replays()
+        self._doors = {door.name: EventRoute(door, edge, replays) for door in DOORS}
+        self._pages = _pages(edge, self._doors)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         # Posts of events go straight to their door; routing them would cost more than reading one.
         is_post = scope["type"] == "http" and scope["method"] == "POST"
-        door = doors.get(scope["path"]) if is_post else None
-        await (door or pages)(scope, receive, send)
-
-    return app
+        door = self._doors.get(scope["path"]) if is_post else None
+        await (door or self._pages)(scope, receive, send)
 
 
 def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mangum import Mangum
 
-from ingest_lambda.app import create_app
+from ingest_lambda.app import EdgeApp
 from ingest_lambda.edge import open_edge
 from ingest_lambda.logs import configure_logs
 from telemetry_platform.settings import get_settings
@@ -26,4 +26,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
 def _adapter() -> Mangum:
     settings = get_settings()
     configure_logs(settings.log_level)
-    return Mangum(create_app(open_edge(settings)), lifespan="off")
+    return Mangum(EdgeApp(open_edge(settings)), lifespan="off")

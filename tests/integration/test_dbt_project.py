@@ -40,7 +40,6 @@ TABLES = (
     "marts.fct_environment_readings",
     "marts.fct_mobile_sessions",
     "marts.fct_wearable_days",
-    "marts.agg_metric_minutes",
     "marts.agg_metric_hours",
     "marts.agg_metric_days",
     "marts.agg_file_metrics",

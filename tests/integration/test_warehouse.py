@@ -67,11 +67,14 @@ def ledger(source: str, accepted: int, hour: str = HOUR) -> pl.DataFrame:
     return pl.DataFrame([row | counts], schema=LEDGER.schema)
 
 
-def partials(*devices: str) -> pl.DataFrame:
-    row = {"source": "wearable", "received_hour": HOUR, "source_file": "", "metric": "step_count"}
+def partials(
+    *devices: str, table: WarehouseTable = schema.PARTIALS, hour: str = HOUR
+) -> pl.DataFrame:
+    row = {"source": "wearable", "received_hour": hour, "source_file": "", "metric": "step_count"}
+    moment = {"event_minute": NOON} if table is schema.PARTIALS else {"event_hour": NOON}
     return pl.DataFrame(
-        [row | {"device_id": device, "event_minute": NOON, "n": 3} for device in devices],
-        schema=schema.PARTIALS.columns | {"received_hour": pl.String},
+        [row | moment | {"device_id": device, "n": 3} for device in devices],
+        schema=table.columns | {"received_hour": pl.String},
     )
 
 
@@ -133,14 +136,32 @@ def test_a_source_is_replaced_without_touching_the_others(
 def test_a_vanished_partial_stays_with_no_rows_until_it_comes_back(
     settings: Settings, database: psycopg.Connection
 ) -> None:
-    query = "SELECT device_id, n FROM warehouse.metric_partials ORDER BY 1"
-    load(settings, schema.PARTIALS, partials("a", "b"))
-    load(settings, schema.PARTIALS, partials("a"))
+    def load_hours(*devices: str) -> None:
+        load(settings, schema.HOURS, partials(*devices, table=schema.HOURS))
+
+    query = "SELECT device_id, n FROM warehouse.hour_partials ORDER BY 1"
+    load_hours("a", "b")
+    load_hours("a")
     assert rows(database, query) == [("a", 3), ("b", 0)]
-    load(settings, schema.PARTIALS, partials().clear())
+    load_hours()
     assert rows(database, query) == [("a", 0), ("b", 0)]
-    load(settings, schema.PARTIALS, partials("b"))
+    load_hours("b")
     assert rows(database, query) == [("a", 0), ("b", 3)]
+
+
+def test_only_the_rows_that_changed_are_written(
+    settings: Settings, database: psycopg.Connection
+) -> None:
+    query = "SELECT device_id, n, xmin::text FROM warehouse.metric_partials ORDER BY 1"
+    load(settings, schema.PARTIALS, partials("a", "b", "c"))
+    load(settings, schema.PARTIALS, partials("a", hour=NEXT_HOUR), NEXT_HOUR)
+    a, later, b, _ = rows(database, query)
+    grown = pl.when(pl.col("device_id") == "b").then(5).otherwise("n").alias("n")
+    assert load(settings, schema.PARTIALS, partials("a", "b", "d").with_columns(grown)) == 3
+    found = rows(database, query)
+    assert [row[:2] for row in found] == [("a", 3), ("a", 3), ("b", 5), ("d", 3)]
+    assert {a, later} < set(found)
+    assert b not in found
 
 
 def test_json_arrives_as_json_and_lists_as_arrays(

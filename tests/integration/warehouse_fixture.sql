@@ -41,6 +41,13 @@ create table warehouse.metric_partials (
     first_value float8, first_at timestamptz, last_value float8, last_at timestamptz
 );
 
+create table warehouse.hour_partials (
+    received_hour timestamptz not null, source text not null, device_id text not null,
+    source_file text not null, metric text not null, event_hour timestamptz not null,
+    n bigint not null, mean float8, m2 float8, total float8, minimum float8, maximum float8,
+    first_value float8, first_at timestamptz, last_value float8, last_at timestamptz
+);
+
 create table warehouse.device_profiles (
     received_hour timestamptz not null, source text not null, device_id text not null,
     valid_from timestamptz not null, valid_to timestamptz not null, attributes jsonb not null,

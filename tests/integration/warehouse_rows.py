@@ -17,11 +17,25 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
 DAY = datetime(2026, 11, 22, tzinfo=UTC)
 SOURCES = ("mobile", "environment", "wearable")
 METRICS = ("temperature_celsius", "heart_rate_bpm", "step_count", "heart_rate_asleep_bpm")
+STATISTICS = (
+    "n",
+    "mean",
+    "m2",
+    "total",
+    "minimum",
+    "maximum",
+    "first_value",
+    "first_at",
+    "last_value",
+    "last_at",
+)
 
 
 @dataclass(frozen=True)
@@ -105,14 +119,16 @@ def lake() -> list[Event]:
     return events
 
 
-def partials(events: list[Event]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """The mergeable statistics of one partition, by source, device, file, metric and minute."""
+def partials(
+    events: list[Event], bucket: Callable[[datetime], datetime]
+) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The mergeable statistics of one partition, by source, device, file, metric and bucket."""
     groups = defaultdict(list)
     for event in sorted(events, key=lambda e: e.event_time):
-        minute = event.event_time.replace(second=0, microsecond=0)
+        start = bucket(event.event_time)
         for metric in METRICS:
             if metric in event.values:
-                key = (event.source, event.device_id, event.source_file or "", metric, minute)
+                key = (event.source, event.device_id, event.source_file or "", metric, start)
                 groups[key].append((event.event_time, event.values[metric]))
     rows = {}
     for key, timed in groups.items():
@@ -150,11 +166,18 @@ def write_partition(connection: psycopg.Connection, events: list[Event], hour: i
     held = [event for event in events if event.arrived == hour]
     received_hour = DAY + timedelta(hours=hour)
     keys = connection.execute(
-        "select source, device_id, source_file, metric, event_minute"
-        " from warehouse.metric_partials where received_hour = %s",
+        "select source, device_id, source_file, metric, event_hour"
+        " from warehouse.hour_partials where received_hour = %s",
         [received_hour],
     ).fetchall()
-    for table in (*SOURCES, "metric_partials", "device_profiles", "ledger", "rule_outcomes"):
+    for table in (
+        *SOURCES,
+        "metric_partials",
+        "hour_partials",
+        "device_profiles",
+        "ledger",
+        "rule_outcomes",
+    ):
         connection.execute(
             sql.SQL("delete from {} where received_hour = %s").format(
                 sql.Identifier("warehouse", table)
@@ -174,25 +197,17 @@ def write_partition(connection: psycopg.Connection, events: list[Event], hour: i
             "source_file": event.source_file,
         }
         insert(connection, event.source, common | event.values)
-    rows = partials(held)
-    names = (
-        "n",
-        "mean",
-        "m2",
-        "total",
-        "minimum",
-        "maximum",
-        "first_value",
-        "first_at",
-        "last_value",
-        "last_at",
-    )
-    for key in set(keys) | set(rows):
-        row = dict(
-            zip(("source", "device_id", "source_file", "metric", "event_minute"), key, strict=True)
-        )
-        row |= dict(zip(names, rows[key], strict=True)) if key in rows else {"n": 0}
-        insert(connection, "metric_partials", row | {"received_hour": received_hour})
+    minutes = partials(held, lambda moment: moment.replace(second=0, microsecond=0))
+    hours = partials(held, lambda moment: moment.replace(minute=0, second=0, microsecond=0))
+    gone: dict[tuple[Any, ...], tuple[Any, ...]] = {key: (0,) for key in set(keys) - set(hours)}
+    for table, bucket, rows in (
+        ("metric_partials", "event_minute", minutes),
+        ("hour_partials", "event_hour", hours | gone),
+    ):
+        names = ("source", "device_id", "source_file", "metric", bucket, *STATISTICS)
+        for key, values in rows.items():
+            row = dict(zip(names, (*key, *values), strict=False))
+            insert(connection, table, row | {"received_hour": received_hour})
     write_profiles(connection, held, received_hour)
     for table in SOURCES:
         count = sum(event.source == table for event in held)

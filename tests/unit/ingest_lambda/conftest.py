@@ -9,7 +9,7 @@ import httpx
 import polars as pl
 import pytest
 
-from ingest_lambda.app import create_app
+from ingest_lambda.app import EdgeApp
 from ingest_lambda.edge import Edge, open_edge
 from ingest_lambda.keys import create_key
 from telemetry_contracts.sealing import SealBox
@@ -28,7 +28,7 @@ class Client:
     def __init__(self, edge: Edge, key: str, address: str = "127.0.0.1") -> None:
         self.key = key
         self._transport = httpx.ASGITransport(
-            create_app(edge), raise_app_exceptions=False, client=(address, 50_000)
+            EdgeApp(edge), raise_app_exceptions=False, client=(address, 50_000)
         )
 
     def post(

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from mangum import Mangum
 
-from ingest_lambda.app import create_app
+from ingest_lambda.app import EdgeApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def test_a_gateway_event_lands_within_its_invocation(
 ) -> None:
     watch = {"device_id": "PulseON_X", "date": "2024-08-06 00:00:00.000000", "hr": 70, "steps": 4}
     event = gateway_event(key, gzip.compress(orjson.dumps(watch)))
-    adapter = Mangum(create_app(edge), lifespan="off")
+    adapter = Mangum(EdgeApp(edge), lifespan="off")
     answer = adapter(event, None)  # ty: ignore[invalid-argument-type]
     assert answer["statusCode"] == HTTPStatus.ACCEPTED
     assert rows("landing/events")["receipt_id"][0] == orjson.loads(answer["body"])["receipt_id"]
