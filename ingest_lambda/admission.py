@@ -97,7 +97,7 @@ class Verdicts:
     accepted: ReadEvents
     duplicates: ReadEvents
     refused: list[Refused]
-    waits: set[Future[int]]
+    waits: set[Future[int | None]]
     keys: list[bytes]
 
 

@@ -59,7 +59,8 @@ def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
     async def readyz(_: Request) -> Response:
         reasons = edge.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        return _json({"ready": not reasons, "reasons": reasons}, status)
+        state = {"ready": not reasons, "reasons": reasons, "spooling": edge.spooling}
+        return _json(state, status)
 
     async def metrics(_: Request) -> Response:
         return Response(edge.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

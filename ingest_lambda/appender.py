@@ -36,18 +36,31 @@ class Appender:
     """Appends to one table from one thread. Opens (and when needed creates) it at once."""
 
     def __init__(
-        self, settings: Settings, table: Table, give_up_seconds: float = _GIVE_UP_SECONDS
+        self,
+        settings: Settings,
+        table: Table,
+        give_up_seconds: float = _GIVE_UP_SECONDS,
+        app_id: str | None = None,
     ) -> None:
+        """Serve `table`.
+
+        Args:
+            settings: Where the table is.
+            table: What it looks like.
+            give_up_seconds: How long a frame is tried.
+            app_id: Whose numbers commits carry, when they are numbered.
+        """
         self.name = table.path
         self.schema = table.schema
         self._give_up = give_up_seconds
-        self._delta = DeltaLog(settings, table)
+        self._delta = DeltaLog(settings, table, app_id)
 
-    def append(self, frame: pl.DataFrame) -> int:
+    def append(self, frame: pl.DataFrame, sequence: int | None = None) -> int:
         """Make `frame` durable, trying until it is or time is up.
 
         Args:
             frame: Rows with exactly the table's columns and types.
+            sequence: The commit's number; it must grow from commit to commit.
 
         Returns:
             The table version that holds the rows.
@@ -60,7 +73,7 @@ class Appender:
         prepared: Prepared | None = None
         while True:
             try:
-                prepared = prepared or self._delta.prepare(frame)
+                prepared = prepared or self._delta.prepare(frame, sequence)
                 return self._delta.commit(prepared)
             except TableUnsuitable as error:
                 raise NotDurable(str(error)) from error
@@ -73,6 +86,14 @@ class Appender:
                 )
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def last_sequence(self) -> int:
+        """Return the number of the newest commit under the appender's `app_id`, else 0.
+
+        Raises:
+            deltalake.exceptions.DeltaError, OSError: The table cannot be read.
+        """
+        return self._delta.last_sequence()
 
     def close(self) -> None:
         """Finish what goes on in the background."""

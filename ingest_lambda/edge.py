@@ -27,7 +27,9 @@ from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.probe import probe_store
 from ingest_lambda.problems import not_durable
-from ingest_lambda.recent import RecentIds
+from ingest_lambda.recent import RecentIds, event_keys
+from ingest_lambda.spool import Spool
+from ingest_lambda.spooling import SpoolingAppender
 from ingest_lambda.warm import load_recent
 from telemetry_contracts.registry import Registry, load_registry
 from telemetry_contracts.sealing import SealBox
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # Reading a longer body takes so long that other connections would feel it.
 _READ_IN_THREAD_BYTES = 250_000
+_SECONDS_UNTIL_SPOOLING = 2.0
 
 
 class Edge:
@@ -58,18 +61,30 @@ class Edge:
         self.recent = RecentIds(settings.recent_ids)
         self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
         self._readers = {source: PostReader(registry[source], self.keyring) for source in registry}
+        self.spools: dict[str, Spool] = {}
         self.events = self._committer(LANDING_EVENTS)
         self.rejected = self._committer(LANDING_REJECTED)
         self.files = self._committer(LANDING_FILES)
 
     def _committer(self, table: Table) -> Committer:
         committer = Committer(
-            Appender(self.settings, table),
+            self._appender(table),
             self.settings.commit_spacing_ms / 1000,
             self.metrics.on_commit(table.path),
         )
         self.metrics.watch_queue(table.path, lambda: committer.queued_rows)
         return committer
+
+    def _appender(self, table: Table) -> Appender | SpoolingAppender:
+        settings = self.settings
+        if not settings.spool_max_bytes:
+            return Appender(settings, table)
+        file = settings.spool_dir / f"{table.path.replace('/', '-')}.sqlite3"
+        spool = Spool(file, self.box, settings.spool_max_bytes)
+        self.spools[table.path] = spool
+        self.metrics.watch_spool(table.path, spool)
+        appender = Appender(settings, table, _SECONDS_UNTIL_SPOOLING, spool.app_id)
+        return SpoolingAppender(appender, spool)
 
     def receipt(self, source: str, arrived: Receipt | None = None) -> Receipt:
         """Return a receipt for events of `source`.
@@ -117,7 +132,7 @@ class Edge:
         self._account(receipt, result)
         return result
 
-    def _submit(self, post: ReadPost, receipt: Receipt) -> tuple[Verdicts, set[Future[int]]]:
+    def _submit(self, post: ReadPost, receipt: Receipt) -> tuple[Verdicts, set[Future[int | None]]]:
         """Judge and queue a post; return the commits that must be over before the answer."""
         with self.recent.lock:
             verdicts = judge(post, receipt.source, self.recent)
@@ -142,6 +157,11 @@ class Edge:
                 "rejected": result.rejected,
             },
         )
+
+    @property
+    def spooling(self) -> list[str]:
+        """Tables whose rows wait in the spool, because storage is away."""
+        return [path for path, spool in self.spools.items() if not spool.empty]
 
     def unready(self) -> list[str]:
         """Return what keeps the edge from accepting events now; empty when ready."""
@@ -172,5 +192,8 @@ def open_edge(settings: Settings) -> Edge:
         probe_store(settings)
     edge = Edge(settings, load_registry())
     loaded = load_recent(settings, edge.recent, settings.recent_ids)
+    for frame in edge.spools[LANDING_EVENTS.path].frames() if edge.spools else []:
+        for (source,), rows in frame.group_by("source"):
+            edge.recent.remember(event_keys(str(source), rows["event_id"]))
     _log.info("ready", extra={"recent_events": loaded, "root": settings.root})
     return edge

@@ -112,7 +112,7 @@ def read_file(edge: Edge, data: bytes, name: str, source: str | None, *, repeate
     return filing
 
 
-def queue_files(edge: Edge, filings: list[Filing]) -> set[Future[int]]:
+def queue_files(edge: Edge, filings: list[Filing]) -> set[Future[int | None]]:
     """Queue the good rows of several files as one part, so that they cost one commit.
 
     Each filing's `accepted` and `duplicate` are set.

@@ -22,6 +22,7 @@ from telemetry_platform.delta import cast_strict
 
 if TYPE_CHECKING:
     from ingest_lambda.appender import Appender
+    from ingest_lambda.spooling import SpoolingAppender
 
 MAX_QUEUED_ROWS = 250_000
 MAX_QUEUED_BYTES = 128 * 1024 * 1024
@@ -99,7 +100,7 @@ class Committer:
 
     def __init__(
         self,
-        appender: Appender,
+        appender: Appender | SpoolingAppender,
         spacing_seconds: float = 0.0,
         on_commit: Callable[[int, float], None] | None = None,
     ) -> None:
@@ -120,17 +121,18 @@ class Committer:
         self._on_commit = on_commit
         self._lock = Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"commit-{appender.name}")
-        self._open: tuple[_Group, Future[int]] | None = None
+        self._open: tuple[_Group, Future[int | None]] | None = None
         self._queued_rows = 0
         self._queued_bytes = 0
         self._closing = False
 
-    def submit(self, rows: Rows | FrameRows) -> Future[int]:
+    def submit(self, rows: Rows | FrameRows) -> Future[int | None]:
         """Queue rows for the next commit.
 
         Returns:
-            A future of the table version that holds the rows. It is shared by all that travel in
-            the same commit, so it must not be cancelled. It fails with `NotDurable`.
+            A future of the table version that holds the rows, None while they wait in the spool.
+            It is shared by all that travel in the same commit, so it must not be cancelled. It
+            fails with `NotDurable`.
 
         Raises:
             QueueFull: Too much waits already.
@@ -169,7 +171,7 @@ class Committer:
         self._worker.shutdown(wait=True)
         self._appender.close()
 
-    def _commit(self, group: _Group) -> int:
+    def _commit(self, group: _Group) -> int | None:
         group.crowded.wait(self._last_commit + self._spacing - time.monotonic())
         self._last_commit = time.monotonic()
         with self._lock:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ingest_lambda.answers import ACCEPTED, DUPLICATE, REJECTED, Answer
+from ingest_lambda.spool import Spool
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20)
 _SIZES = (1, 10, 100, 1_000, 5_000, 10_000, 50_000, 100_000)
@@ -47,6 +48,18 @@ class Metrics:
         self._queued = Gauge(
             "edge_queued_rows", "Rows not yet durable.", ("table",), registry=self.registry
         )
+        self._spool_bytes = Gauge(
+            "edge_spool_bytes",
+            "Sealed bytes that wait on the local disk while storage is away.",
+            ("table",),
+            registry=self.registry,
+        )
+        self._spool_age = Gauge(
+            "edge_spool_age_seconds",
+            "How long the oldest of them wait.",
+            ("table",),
+            registry=self.registry,
+        )
         self._auth_failures = Counter(
             "edge_auth_failures", "Requests refused for their key.", registry=self.registry
         )
@@ -86,6 +99,11 @@ class Metrics:
     def watch_queue(self, table: str, queued: Callable[[], int]) -> None:
         """Read the gauge of queued rows from `queued` whenever it is scraped."""
         self._queued.labels(table).set_function(queued)
+
+    def watch_spool(self, table: str, spool: Spool) -> None:
+        """Read the gauges of a table's spool whenever they are scraped."""
+        self._spool_bytes.labels(table).set_function(lambda: spool.bytes)
+        self._spool_age.labels(table).set_function(lambda: spool.age_seconds)
 
     def auth_failed(self) -> None:
         """Count a request refused for its key."""

@@ -30,12 +30,12 @@ class RecentIds:
         self._half = max(1, capacity // 2)
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
-        self._pending: dict[bytes, Future[int]] = {}
+        self._pending: dict[bytes, Future[int | None]] = {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def fresh(self, keys: list[bytes]) -> tuple[list[bool], set[Future[int]]]:
+    def fresh(self, keys: list[bytes]) -> tuple[list[bool], set[Future[int | None]]]:
         """Tell which keys are new, the first of several equal ones counting as new.
 
         Returns:
@@ -45,7 +45,7 @@ class RecentIds:
         if len(own) == len(keys) and self._unknown(own):
             return [True] * len(keys), set()
         own.clear()
-        waits: set[Future[int]] = set()
+        waits: set[Future[int | None]] = set()
         fresh: list[bool] = []
         for key in keys:
             wait = self._pending.get(key)
@@ -64,7 +64,7 @@ class RecentIds:
             and keys.isdisjoint(self._old)
         )
 
-    def claim(self, keys: list[bytes], done: Future[int]) -> None:
+    def claim(self, keys: list[bytes], done: Future[int | None]) -> None:
         """Note that the events travel in the commit `done`, and remember them once it is over."""
         with self.lock:
             self._pending.update(dict.fromkeys(keys, done))
@@ -77,7 +77,7 @@ class RecentIds:
             if len(self._young) >= self._half:
                 self._old, self._young = self._young, set()
 
-    def _settle(self, keys: list[bytes], done: Future[int]) -> None:
+    def _settle(self, keys: list[bytes], done: Future[int | None]) -> None:
         with self.lock:
             for key in keys:
                 self._pending.pop(key, None)

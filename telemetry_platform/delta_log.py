@@ -14,10 +14,10 @@ import io
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import obstore
 import orjson
@@ -56,14 +56,21 @@ class DeltaLog:
         version: The newest version this writer knows of.
     """
 
-    def __init__(self, settings: Settings, table: Table) -> None:
+    def __init__(self, settings: Settings, table: Table, app_id: str | None = None) -> None:
         """Open the table, creating it when it does not exist.
+
+        Args:
+            settings: Where the table is.
+            table: What it looks like.
+            app_id: Whose transactions numbered commits are (Delta protocol, transaction
+                identifiers).
 
         Raises:
             TableUnsuitable: It must be written with deltalake.
         """
         self._settings = settings
         self._table = table
+        self._app_id = app_id
         self._store = _open_store(settings, table.path)
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix=f"checkpoint-{table.path}")
         self._checkpoint: Future[None] | None = None
@@ -90,20 +97,40 @@ class DeltaLog:
             raise TableUnsuitable(f"{self._table.path} has other columns than this program writes")
         self.version = delta.version()
 
-    def prepare(self, frame: pl.DataFrame) -> Prepared:
+    def last_sequence(self) -> int:
+        """Return the number of the newest commit of this log's `app_id`, 0 when there is none.
+
+        Raises:
+            deltalake.exceptions.DeltaError, OSError: The table cannot be read.
+        """
+        delta = ensure_table(self._settings, self._table)
+        return (delta.transaction_version(self._app_id) or 0) if self._app_id else 0
+
+    def prepare(self, frame: pl.DataFrame, sequence: int | None = None) -> Prepared:
         """Store the rows of `frame` as Parquet, one object per partition, without committing.
 
         Args:
             frame: Rows with exactly the table's columns and types.
+            sequence: The commit's number among those of the log's `app_id`.
 
         Raises:
             OSError, obstore.exceptions.BaseError: The store did not take them.
         """
         adds = [self._put_part(values, part) for values, part in self._split(frame)]
-        return Prepared(adds, frame.height)
+        transaction = None
+        if sequence is not None and self._app_id is not None:
+            transaction = Transaction(self._app_id, sequence)
+        return Prepared(adds, frame.height, transaction)
 
-    def commit(self, prepared: Prepared) -> int:
+    def commit(
+        self, prepared: Prepared, refuse: Callable[[bytes], None] | None = None
+    ) -> int:
         """Commit what `prepare` stored. May be called again after any failure.
+
+        Args:
+            prepared: What to commit.
+            refuse: Shown each log entry of another writer that came after `version` was looked
+                up. What it raises gives the commit up.
 
         Returns:
             The version that holds the rows.
@@ -126,6 +153,8 @@ class DeltaLog:
                     break
                 if b'{"metaData"' in winner or b'{"protocol"' in winner:
                     self.refresh()
+                if refuse is not None:
+                    refuse(winner)
                 continue
             self.version = wanted
             break
@@ -184,12 +213,26 @@ class DeltaLog:
             _log.warning("checkpoint failed", extra={"table": self._table.path}, exc_info=error)
 
 
+class Transaction(NamedTuple):
+    """The number of a commit among those of one writer."""
+
+    app_id: str
+    sequence: int
+
+    def action(self) -> dict[str, Any]:
+        """Return the `txn` action of the log entry."""
+        return {"appId": self.app_id, "version": self.sequence}
+
+
 class Prepared:
     """Rows that are stored but not committed: the `add` actions of one commit."""
 
-    def __init__(self, adds: list[dict[str, Any]], rows: int) -> None:
+    def __init__(
+        self, adds: list[dict[str, Any]], rows: int, transaction: Transaction | None = None
+    ) -> None:
         self._adds = adds
         self._rows = rows
+        self._transaction = transaction
 
     def entry(self, table: Table) -> bytes:
         """Return the log entry: one JSON action a line."""
@@ -205,11 +248,23 @@ class Prepared:
             "operationMetrics": {"num_added_files": len(self._adds), "num_added_rows": self._rows},
         }
         actions = [{"commitInfo": info}, *({"add": add} for add in self._adds)]
+        if self._transaction is not None:
+            actions.append({"txn": self._transaction.action()})
         return b"\n".join(map(orjson.dumps, actions))
 
     def is_in(self, entry: bytes) -> bool:
-        """Whether a log entry commits these very objects; their names are never used twice."""
-        return bool(self._adds) and self._adds[0]["path"].encode() in entry
+        """Whether a log entry commits these rows.
+
+        It does when it names the same objects, whose names are never used twice, or when it is the
+        same transaction: an earlier attempt with other objects that arrived late.
+        """
+        if self._adds and self._adds[0]["path"].encode() in entry:
+            return True
+        if self._transaction is None:
+            return False
+        found = (orjson.loads(line).get("txn") for line in entry.splitlines() if b'"txn"' in line)
+        wanted = self._transaction.action()
+        return any(txn is not None and wanted.items() <= txn.items() for txn in found)
 
 
 def _entry_path(version: int) -> str:

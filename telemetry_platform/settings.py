@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     max_events_per_post: int = 10_000
     recent_ids: int = 1_000_000
 
+    spool_path: Path | None = None
+    spool_max_bytes: int = 1024 * _MEBIBYTE
+    """Most bytes that wait on the disk while storage is away, for each table; 0 turns it off."""
+
     partitions_start: str = "2026-01-01T00"
     log_level: str = "INFO"
 
@@ -69,6 +73,11 @@ class Settings(BaseSettings):
     def secrets_dir(self) -> Path:
         """Directory of the key files."""
         return self.secrets_path or self.home / "secrets"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Directory of the batches that wait while storage is away."""
+        return self.spool_path or self.home / "spool"
 
     @property
     def root(self) -> str:

@@ -37,11 +37,11 @@ class HeldAppender(Appender):
         self.go = Event()
         self.heights: list[int] = []
 
-    def append(self, frame: pl.DataFrame) -> int:
+    def append(self, frame: pl.DataFrame, sequence: int | None = None) -> int:
         self.entered.set()
         assert self.go.wait(10)
         self.heights.append(frame.height)
-        return super().append(frame)
+        return super().append(frame, sequence)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_health_says_what_is_not_ready(settings: Settings) -> None:
     ready = client.get("/readyz")
     edge.close()
     assert ready.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    assert ready.json() == {"ready": False, "reasons": ["there is no API key file"]}
+    assert ready.json()["reasons"] == ["there is no API key file"]
 
 
 def test_metrics_count_what_was_answered(client: Client) -> None:
