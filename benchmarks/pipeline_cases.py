@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import orjson
 import polars as pl
 import psutil
+import psycopg
 
 from benchmarks.figures import Figure
 from device_sim.csv_files import SENSOR_COMMUNITY, write_csv
@@ -41,11 +42,19 @@ _WAIT_SECONDS = 300.0
 _MEBIBYTE = 1024 * 1024
 _IDLE_SECONDS = 30
 _SAMPLES = 5
+_POLL_SECONDS = 0.2
+_AGGREGATED = """
+    select
+        (select sum(n) from marts.agg_metric_days)
+        = (select sum(n) from warehouse.hour_partials)
+        and (select sum(n) from marts.agg_file_metrics)
+        = (select sum(n) from warehouse.hour_partials where source_file <> '')
+"""
 _START = datetime(2025, 3, 1, tzinfo=UTC)
 
 
 def csv_to_marts(runs: int, rows: int = 70_000) -> list[Figure]:
-    """Measure a CSV file from its drop into the inbox until every row has its fate in Postgres."""
+    """Measure a CSV file from its drop into the inbox until all marts hold every row of it."""
     seconds, floors = [], []
     with _whole_stack() as stack, tempfile.TemporaryDirectory() as folder:
         for run in range(runs + 1):
@@ -141,7 +150,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _follow_file(settings: Settings, path: Path) -> float:
-    """Drop a file and return the seconds until the marts account for each of its rows."""
+    """Drop a file and return the seconds until every row is in a mart and in the aggregates."""
     since, began = datetime.now(UTC), time.perf_counter()
     assert settings.inbox_dir is not None
     drop_files([path], settings.inbox_dir)
@@ -155,7 +164,19 @@ def _follow_file(settings: Settings, path: Path) -> float:
         seconds=_WAIT_SECONDS,
         on_poll=lambda _: None,
     )
+    _wait_for_aggregates(settings)
     return time.perf_counter() - began
+
+
+def _wait_for_aggregates(settings: Settings) -> None:
+    """Wait until days and files count every value that gold has; raises TimeoutError."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    with psycopg.connect(dsn(settings), autocommit=True) as connection:
+        while time.monotonic() < deadline:
+            if connection.execute(_AGGREGATED).fetchone() == (True,):
+                return
+            time.sleep(_POLL_SECONDS)
+    raise TimeoutError("the aggregates do not hold what gold has")
 
 
 def _read_alone(path: Path) -> float:

@@ -7,7 +7,7 @@
         {% for key in keys -%}
         {{ key }}{{ ',' if not loop.last }}
         {% endfor -%}
-    from {{ ref('stg_metric_partials') }}
+    from {{ ref('stg_hour_partials') }}
     where received_hour = {{ arrival_hour() }} and {{ where }}
 {%- endmacro %}
 

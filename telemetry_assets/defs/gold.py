@@ -16,10 +16,15 @@ from telemetry_assets.defs.refinement import (
     silver_key,
 )
 from telemetry_assets.defs.resources import LakeResource
-from telemetry_assets.lakehouse.aggregating import device_profiles, metric_partials
+from telemetry_assets.lakehouse.aggregating import (
+    device_profiles,
+    hour_partials,
+    metric_partials,
+)
 from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
+    HOUR_PARTIALS,
     LEDGER,
     METRIC_PARTIALS,
     RULE_OUTCOMES,
@@ -28,31 +33,40 @@ from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import Table
 
 PARTIALS_KEY = dg.AssetKey(["gold", "metric_partials"])
+HOURS_KEY = dg.AssetKey(["gold", "hour_partials"])
 PROFILES_KEY = dg.AssetKey(["gold", "device_profiles"])
 LEDGER_KEY = dg.AssetKey(["gold", "ledger"])
 OUTCOMES_KEY = dg.AssetKey(["gold", "rule_outcomes"])
 
 TABLES: dict[dg.AssetKey, Table] = {
     PARTIALS_KEY: METRIC_PARTIALS,
+    HOURS_KEY: HOUR_PARTIALS,
     PROFILES_KEY: DEVICE_PROFILES,
     LEDGER_KEY: LEDGER,
     OUTCOMES_KEY: RULE_OUTCOMES,
 }
 _DESCRIPTIONS = {
     PARTIALS_KEY: "Count, mean, M2 and extremes by device, metric and event minute, mergeable.",
+    HOURS_KEY: "The same by event hour: what hours, days and files are merged from.",
     PROFILES_KEY: "Spans of event time in which a device described itself the same way.",
     LEDGER_KEY: "What became of every accepted event of the hour.",
     OUTCOMES_KEY: "Rows checked and failed by each contract rule.",
+}
+_DERIVED = {
+    PARTIALS_KEY: metric_partials,
+    HOURS_KEY: hour_partials,
+    PROFILES_KEY: device_profiles,
 }
 RECONCILIATION = "reconciliation"
 
 
 def gold_asset(registry: Registry) -> dg.AssetsDefinition:
-    """Build the four gold tables as one step, so that each silver partition is read once."""
+    """Build the gold tables as one step, so that each silver partition is read once."""
     silver = [silver_key(source) for source in registry.sources]
     bronze = [bronze_key(source) for source in registry.sources]
     deps = {
         PARTIALS_KEY: silver,
+        HOURS_KEY: silver,
         PROFILES_KEY: silver,
         LEDGER_KEY: [*silver, QUARANTINE_KEY, DUPLICATES_KEY],
         OUTCOMES_KEY: bronze,
@@ -134,6 +148,7 @@ def _derive(key: dg.AssetKey, lake: Lake, hour: str, sources: list[str]) -> pl.D
         return lake.together(table, [lake.ledger(source, hour) for source in sources])
     if key == OUTCOMES_KEY:
         return lake.together(table, [lake.rule_outcomes(source, hour) for source in sources])
-    derive = metric_partials if key == PARTIALS_KEY else device_profiles
-    frames = [derive(lake.gold_input(source, hour), lake.registry[source]) for source in sources]
+    frames = [
+        _DERIVED[key](lake.gold_input(source, hour), lake.registry[source]) for source in sources
+    ]
     return lake.together(table, frames)

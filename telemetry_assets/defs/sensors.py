@@ -6,17 +6,24 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from telemetry_assets.defs.gold import LEDGER_KEY, RECONCILIATION
+from telemetry_assets.defs.gold import LEDGER_KEY, RECONCILIATION, TABLES
 from telemetry_assets.defs.jobs import REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
-from telemetry_assets.defs.refinement import CONTRACT_CHECK, bronze_key, silver_key
-from telemetry_assets.defs.warehouse import warehouse_key
+from telemetry_assets.defs.refinement import (
+    CONTRACT_CHECK,
+    DUPLICATES_KEY,
+    QUARANTINE_KEY,
+    bronze_key,
+    silver_key,
+)
+from telemetry_assets.defs.warehouse import warehouse_key, warehouse_keys
 from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
+from telemetry_assets.lakehouse.warehouse_schema import FILES
 from telemetry_contracts.registry import Registry
-from telemetry_platform.layout import LANDING_EVENTS, LANDING_REJECTED
+from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 from telemetry_platform.settings import get_settings
 
 LISTEN_SECONDS = 25.0
@@ -26,7 +33,7 @@ POLL_SECONDS = 0.2
 MAX_REQUESTS = 8
 REFERENCE_POLL_SECONDS = 30
 
-_WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path)
+_WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path, LANDING_FILES.path)
 _PARTITION_TAG = "dagster/partition"
 
 
@@ -105,6 +112,19 @@ def _request(
     hour: str, entry: Waiting, registry: Registry, marts: Mapping[dg.AssetKey, set[str]]
 ) -> dg.RunRequest:
     sources = [source for source in entry["sources"] if source in registry]
+    tags = {
+        "dagster/retry_strategy": "ALL_STEPS",
+        SOURCES_TAG: ",".join(sources),
+        VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
+    }
+    if set(entry["versions"]) == {LANDING_FILES.path}:
+        # A file's row is committed after its events, whose run it would otherwise repeat whole.
+        return dg.RunRequest(
+            run_key=run_key(hour, entry),
+            partition_key=hour,
+            asset_selection=[warehouse_key(FILES.name)],
+            tags=tags,
+        )
     per_source = [bronze_key, silver_key, warehouse_key]
     unchanged = {key(s) for s in registry.sources if s not in sources for key in per_source}
     unchanged |= {mart for mart, only in marts.items() if only and only.isdisjoint(sources)}
@@ -116,36 +136,15 @@ def _request(
             *(dg.AssetCheckKey(silver_key(source), CONTRACT_CHECK) for source in sources),
             dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
         ],
-        tags={
-            "dagster/retry_strategy": "ALL_STEPS",
-            SOURCES_TAG: ",".join(sources),
-            VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
-        },
+        tags=tags,
     )
 
 
 def selected_keys(registry: Registry, marts: Mapping[dg.AssetKey, set[str]]) -> list[dg.AssetKey]:
     """Return every asset of the refinement job."""
-    per_source = [
-        key(source)
-        for source in registry.sources
-        for key in (bronze_key, silver_key, warehouse_key)
-    ]
-    shared = [
-        *(dg.AssetKey(["silver", name]) for name in ("quarantine", "duplicates")),
-        *(
-            dg.AssetKey(["gold", name])
-            for name in ("metric_partials", "device_profiles", "ledger", "rule_outcomes")
-        ),
-        *(
-            warehouse_key(name)
-            for name in (
-                *("quarantine", "duplicates", "metric_partials", "device_profiles"),
-                *("ledger", "rule_outcomes", "rejected", "files"),
-            )
-        ),
-    ]
-    return [*per_source, *shared, *marts]
+    per_source = [key(source) for source in registry.sources for key in (bronze_key, silver_key)]
+    exceptions = (QUARANTINE_KEY, DUPLICATES_KEY)
+    return [*per_source, *exceptions, *TABLES, *warehouse_keys(registry), *marts]
 
 
 def _landed(hour: str, entry: Waiting) -> dg.AssetObservation:

@@ -14,6 +14,7 @@ from telemetry_assets.lakehouse.reference import read_registry
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
     DUPLICATES,
+    HOUR_PARTIALS,
     LEDGER,
     METRIC_PARTIALS,
     QUARANTINE,
@@ -43,12 +44,18 @@ def _loads(registry: Registry) -> list[tuple[schema.WarehouseTable, Table, dg.As
         (schema.QUARANTINED, QUARANTINE, refinement.QUARANTINE_KEY),
         (schema.DUPLICATED, DUPLICATES, refinement.DUPLICATES_KEY),
         (schema.PARTIALS, METRIC_PARTIALS, gold.PARTIALS_KEY),
+        (schema.HOURS, HOUR_PARTIALS, gold.HOURS_KEY),
         (schema.PROFILES, DEVICE_PROFILES, gold.PROFILES_KEY),
         (schema.LEDGERS, LEDGER, gold.LEDGER_KEY),
         (schema.OUTCOMES, RULE_OUTCOMES, gold.OUTCOMES_KEY),
         (schema.REJECTED, LANDING_REJECTED, landing.REJECTED),
         (schema.FILES, LANDING_FILES, landing.FILES),
     ]
+
+
+def warehouse_keys(registry: Registry) -> list[dg.AssetKey]:
+    """Return the keys of the tables that an arrival hour is loaded into."""
+    return [warehouse_key(table.name) for table, _, _ in _loads(registry)]
 
 
 def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
@@ -86,12 +93,15 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
         create_tables(settings, registry)
         selected = [load for load in selected if _concerns(load[1], sources)]
         with ThreadPoolExecutor(_READERS) as pool:
-            frames = list(pool.map(lambda load: lake.lake.read(load[1], hour, sources), selected))
+            frames = list(
+                pool.map(
+                    lambda load: lake.lake.read(load[1], hour, _limit(load[1], sources)), selected
+                )
+            )
         loaded = dict.fromkeys((table.name for table in tables), 0)
         with warehouse_load(settings, tables, hour) as load:
             for (table, delta, _), rows in zip(selected, frames, strict=True):
-                only = sources if SOURCE in delta.partition_by else None
-                loaded[table.name] = load.replace(table, rows, only)
+                loaded[table.name] = load.replace(table, rows, _limit(delta, sources))
         for name, rows in loaded.items():
             yield dg.MaterializeResult(
                 asset_key=warehouse_key(name),
@@ -128,6 +138,15 @@ def _reference(table: schema.WarehouseTable, description: str) -> dg.AssetsDefin
         return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
     return reference
+
+
+def _limit(delta: Table, sources: list[str]) -> list[str] | None:
+    """Return the sources that a load of this table is limited to, None for the whole hour.
+
+    A post or a file that nobody could read is of no source that a run would name.
+    """
+    whole = delta in (LANDING_REJECTED, LANDING_FILES) or SOURCE not in delta.partition_by
+    return None if whole else sources
 
 
 def _concerns(delta: Table, sources: list[str]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from telemetry_assets.lakehouse.tables import DEVICE_PROFILES, METRIC_PARTIALS
+from telemetry_assets.lakehouse.tables import DEVICE_PROFILES, HOUR_PARTIALS, METRIC_PARTIALS
 from telemetry_contracts.contract import Contract
 from telemetry_contracts.frames import silver_schema
+from telemetry_platform.layout import Table
 
-_KEY = ("source", "received_hour", "device_id", "source_file", "event_minute")
+_KEY = ("source", "received_hour", "device_id", "source_file")
 
 
 def metric_partials(silver: pl.DataFrame, contract: Contract) -> pl.DataFrame:
@@ -26,30 +27,48 @@ def metric_partials(silver: pl.DataFrame, contract: Contract) -> pl.DataFrame:
         Columns of `tables.METRIC_PARTIALS`; `source_file` is empty for events from no file. Rows
         whose metric is null count nowhere.
     """
+    return _partials(silver, contract, METRIC_PARTIALS, pl.col("event_time").dt.truncate("1m"))
+
+
+def hour_partials(silver: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Aggregate each metric by device, file and event hour (UTC), otherwise as `metric_partials`.
+
+    Returns:
+        Columns of `tables.HOUR_PARTIALS`.
+    """
+    return _partials(silver, contract, HOUR_PARTIALS, pl.col("event_time").dt.truncate("1h"))
+
+
+def _partials(
+    silver: pl.DataFrame, contract: Contract, table: Table, bucket: pl.Expr
+) -> pl.DataFrame:
     if silver.is_empty() or not contract.metrics:
-        return METRIC_PARTIALS.schema.to_frame()
+        return table.schema.to_frame()
+    (name,) = set(table.schema) & {"event_minute", "event_hour"}
+    key = (*_KEY, name)
+    # In this order the groups come out ordered by their key, and each by event time.
     keyed = (
         silver.lazy()
-        .with_columns(
-            pl.col("event_time").dt.truncate("1m").alias("event_minute"),
-            pl.col("source_file").fill_null(""),
-        )
-        .sort("event_time", "event_id")
+        .with_columns(bucket.alias(name), pl.col("source_file").fill_null(""))
+        .sort(*_KEY, "event_time", "event_id")
     )
-    grouped = [_partials_of(keyed, column.name) for column in contract.metrics]
-    return pl.concat(pl.collect_all(grouped)).sort("metric", *_KEY)
+    metrics = sorted(column.name for column in contract.metrics)
+    grouped = [_partials_of(keyed, metric, key).select(list(table.schema)) for metric in metrics]
+    return pl.concat(pl.collect_all(grouped))
 
 
-def _partials_of(keyed: pl.LazyFrame, metric: str) -> pl.LazyFrame:
+def _partials_of(keyed: pl.LazyFrame, metric: str, key: tuple[str, ...]) -> pl.LazyFrame:
     value = pl.col(metric)
     return (
         keyed.filter(value.is_not_null())
-        .group_by(_KEY, maintain_order=True)
+        # Beside the groups, not in them: Polars squares whole columns five times as fast.
+        .with_columns(((value - value.mean().over(key)) ** 2).alias("squared"))
+        .group_by(key, maintain_order=True)
         .agg(
             pl.lit(metric).first().alias("metric"),
             pl.len().cast(pl.Int64).alias("n"),
             value.mean().alias("mean"),
-            ((value - value.mean()) ** 2).sum().alias("m2"),
+            pl.col("squared").sum().alias("m2"),
             value.sum().alias("total"),
             value.min().alias("minimum"),
             value.max().alias("maximum"),
@@ -58,7 +77,6 @@ def _partials_of(keyed: pl.LazyFrame, metric: str) -> pl.LazyFrame:
             value.last().alias("last_value"),
             pl.col("event_time").last().alias("last_at"),
         )
-        .select(list(METRIC_PARTIALS.schema))
     )
 
 

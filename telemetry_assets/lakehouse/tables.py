@@ -63,27 +63,34 @@ DUPLICATES = Table(
 )
 """One row per landed event whose id had landed before, and the event it lost to."""
 
-METRIC_PARTIALS = Table(
-    "gold/metric_partials",
-    {
-        SOURCE: pl.String,
-        RECEIVED_HOUR: pl.String,
-        "device_id": pl.String,
-        "source_file": pl.String,
-        "metric": pl.String,
-        "event_minute": UTC_TIME,
-        "n": pl.Int64,
-        "mean": pl.Float64,
-        "m2": pl.Float64,
-        "total": pl.Float64,
-        "minimum": pl.Float64,
-        "maximum": pl.Float64,
-        "first_value": pl.Float64,
-        "first_at": UTC_TIME,
-        "last_value": pl.Float64,
-        "last_at": UTC_TIME,
-    },
-)
+
+def _partials(name: str, bucket: str) -> Table:
+    return Table(
+        name,
+        {
+            SOURCE: pl.String,
+            RECEIVED_HOUR: pl.String,
+            "device_id": pl.String,
+            "source_file": pl.String,
+            "metric": pl.String,
+            bucket: UTC_TIME,
+            "n": pl.Int64,
+            "mean": pl.Float64,
+            "m2": pl.Float64,
+            "total": pl.Float64,
+            "minimum": pl.Float64,
+            "maximum": pl.Float64,
+            "first_value": pl.Float64,
+            "first_at": UTC_TIME,
+            "last_value": pl.Float64,
+            "last_at": UTC_TIME,
+        },
+    )
+
+
+METRIC_PARTIALS = _partials("gold/metric_partials", "event_minute")
+HOUR_PARTIALS = _partials("gold/hour_partials", "event_hour")
+"""The same by event hour: what hours, days and files are merged from."""
 
 DEVICE_PROFILES = Table(
     "gold/device_profiles",

@@ -1,6 +1,7 @@
 """Loads Postgres: an arrival hour replaces what the same hour had loaded before.
 
-All tables of a run are replaced in one transaction, so no reader sees one without the others.
+All tables of a run are replaced in one transaction, so no reader sees one without the others. The
+open hour is loaded again and again while it grows, so rows that stand already are not written.
 """
 
 from __future__ import annotations
@@ -94,6 +95,12 @@ class WarehouseLoad:
         self._hour = hour_start(hour)
         self._grown: list[WarehouseTable] = []
 
+    def lock(self) -> None:
+        """Wait for other loads of this hour: each must see what the one before has left."""
+        with self._connection.cursor() as cursor:
+            name = f"{SCHEMA} {self._hour:%Y-%m-%dT%H}"
+            cursor.execute(f"SELECT pg_advisory_xact_lock(hashtextextended('{name}', 0))")
+
     def replace(
         self, table: WarehouseTable, frame: pl.DataFrame, sources: Sequence[str] | None = None
     ) -> int:
@@ -105,29 +112,34 @@ class WarehouseLoad:
             sources: Limits what is replaced to these sources.
 
         Returns:
-            The number of rows loaded, tombstones not counted.
+            The number of rows that the hour now has, tombstones not counted.
         """
         where = f"{RECEIVED_HOUR} = '{self._hour:%Y-%m-%d %H}:00+00'"
         if sources is not None:
             names = ", ".join("'" + name.replace("'", "''") + "'" for name in sources)
             where += f" AND source IN ({names})"
+        come = self._loaded(table, frame)
         with self._connection.cursor() as cursor:
-            if table.tombstones:
-                self._remember(cursor, table, where)
-            cursor.execute(f"DELETE FROM {table.qualified} WHERE {where}")  # noqa: S608
-            if not frame.is_empty():
-                self._ingest(cursor, table, self._loaded(table, frame))
-            if table.tombstones:
-                self._leave_tombstones(cursor, table)
-        if frame.height >= _ANALYZE_FROM_ROWS:
+            if table.key:
+                standing = self._standing(cursor, table, where)
+                gone, come = difference(standing, come, table)
+                self._delete(cursor, table, where, gone)
+            else:
+                cursor.execute(f"DELETE FROM {table.qualified} WHERE {where}")  # noqa: S608
+            if not come.is_empty():
+                self._ingest(cursor, table, come)
+        if come.height >= _ANALYZE_FROM_ROWS:
             self._grown.append(table)
         return frame.height
 
     def analyze(self) -> None:
-        """Let Postgres count what grew much: without it the marts are planned for empty tables."""
+        """Let Postgres count what grew much: without it the marts are planned for empty tables.
+
+        Only the columns that are searched by are counted; of thirty that is a third of the time.
+        """
         with self._connection.cursor() as cursor:
             for table in self._grown:
-                cursor.execute(f"ANALYZE {table.qualified}")
+                cursor.execute(f"ANALYZE {table.qualified} ({', '.join(table.searched)})")
 
     def _loaded(self, table: WarehouseTable, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(
@@ -150,22 +162,53 @@ class WarehouseLoad:
         )
         cursor.execute(f"DROP TABLE {staging}")
 
-    def _remember(self, cursor: Any, table: WarehouseTable, where: str) -> None:  # noqa: ANN401
-        keys = ", ".join(table.tombstones)
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE before_{table.name} AS "  # noqa: S608
-            f"SELECT DISTINCT {keys} FROM {table.qualified} WHERE {where}"
-        )
+    def _standing(self, cursor: Any, table: WarehouseTable, where: str) -> pl.DataFrame:  # noqa: ANN401
+        columns = ", ".join(table.columns)
+        cursor.execute(f"SELECT {columns} FROM {table.qualified} WHERE {where}")  # noqa: S608
+        return cursor.fetch_polars().cast(table.columns)
 
-    def _leave_tombstones(self, cursor: Any, table: WarehouseTable) -> None:  # noqa: ANN401
-        keys = ", ".join(table.tombstones)
-        same = " AND ".join(f"now.{key} = before.{key}" for key in table.tombstones)
+    def _delete(
+        self,
+        cursor: Any,  # noqa: ANN401
+        table: WarehouseTable,
+        where: str,
+        keys: pl.DataFrame,
+    ) -> None:
+        if keys.is_empty():
+            return
+        staging = f"gone_{table.name}"
+        cursor.adbc_ingest(staging, keys, mode="create", temporary=True)
         cursor.execute(
-            f"INSERT INTO {table.qualified} ({keys}, n) "  # noqa: S608
-            f"SELECT {keys}, 0 FROM before_{table.name} AS before WHERE NOT EXISTS "
-            f"(SELECT FROM {table.qualified} AS now WHERE {same})"
+            f"DELETE FROM {table.qualified} WHERE {where} AND ({', '.join(table.key)}) "  # noqa: S608
+            f"IN (SELECT {', '.join(table.key)} FROM {staging})"
         )
-        cursor.execute(f"DROP TABLE before_{table.name}")
+        cursor.execute(f"DROP TABLE {staging}")
+
+
+def difference(
+    standing: pl.DataFrame, wanted: pl.DataFrame, table: WarehouseTable
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Find what turns an hour's rows into others.
+
+    Args:
+        standing: Rows that are there.
+        wanted: Rows that should be there, with the same columns.
+        table: Its key tells rows apart; with tombstones, a key that is not wanted stays, with n = 0
+            and no other value.
+
+    Returns:
+        The keys of the rows to delete, and the rows to insert afterwards.
+    """
+    if table.tombstones:
+        kept = [RECEIVED_HOUR, *table.key]
+        vanished = standing.join(wanted, on=kept, how="anti").select(kept)
+        marks = vanished.with_columns(pl.lit(0, pl.Int64).alias("n"))
+        wanted = pl.concat([wanted, marks], how="diagonal")
+    if standing.is_empty():
+        return standing.select(table.key), wanted
+    columns = wanted.columns
+    gone = standing.join(wanted, on=columns, how="anti", nulls_equal=True).select(table.key)
+    return gone, wanted.join(standing, on=columns, how="anti", nulls_equal=True)
 
 
 @contextmanager
@@ -178,6 +221,7 @@ def warehouse_load(
     create_day(settings, tables, hour)
     with dbapi.connect(dsn(settings)) as connection:
         load = WarehouseLoad(connection, hour)
+        load.lock()
         yield load
         connection.commit()
         load.analyze()

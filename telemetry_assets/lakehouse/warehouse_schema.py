@@ -12,6 +12,7 @@ import polars as pl
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
     DUPLICATES,
+    HOUR_PARTIALS,
     LEDGER,
     METRIC_PARTIALS,
     QUARANTINE,
@@ -34,7 +35,7 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
     pl.List: "text[]",
 }
 _REQUIRED = frozenset(
-    {SOURCE, RECEIVED_HOUR, "device_id", "event_time", "metric", "event_minute", "n"}
+    {SOURCE, RECEIVED_HOUR, "device_id", "event_time", "metric", "event_minute", "event_hour", "n"}
 )
 _NULLABLE_HERE = {"quarantine", "rejected", "files"}
 
@@ -46,6 +47,7 @@ class Index:
     columns: str
     where: str = ""
     unique: bool = False
+    method: str = "btree"
 
 
 _BY_HOUR = Index(RECEIVED_HOUR)
@@ -62,21 +64,30 @@ class WarehouseTable:
         indexes: Column lists to index, beside `received_hour`.
         by_day: Whether the table is partitioned by day of arrival. Tables that are searched by
             other keys are not: each search would try every day.
-        tombstones: Key columns by which a vanished row is kept with n = 0, so that the marts can
-            find what it had touched.
+        key: Columns that tell a row of an arrival hour from its others. Only the rows that changed
+            are then written; without a key the hour is written whole.
+        tombstones: Whether a key that vanished is kept with n = 0, so that the marts can find what
+            it had touched.
     """
 
     name: str
     columns: dict[str, pl.DataType | type[pl.DataType]]
     json: tuple[str, ...] = ()
     indexes: tuple[Index, ...] = ()
-    tombstones: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    tombstones: bool = False
     by_day: bool = True
 
     @property
     def qualified(self) -> str:
         """Name with the schema."""
         return f"{SCHEMA}.{self.name}"
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Columns that have an index, in the order of the indexes."""
+        names = [name for index in self.indexes for name in index.columns.split(", ")]
+        return tuple(dict.fromkeys(names))
 
     def ddl(self) -> list[str]:
         """Return statements that create the table and its indexes where they are missing."""
@@ -109,7 +120,7 @@ class WarehouseTable:
         where = f" WHERE {index.where}" if index.where else ""
         return (
             f"CREATE {unique}INDEX IF NOT EXISTS {name} "
-            f"ON {self.qualified} ({index.columns}){where}"
+            f"ON {self.qualified} USING {index.method} ({index.columns}){where}"
         )
 
 
@@ -121,6 +132,7 @@ def event_table(contract: Contract) -> WarehouseTable:
         contract.source,
         _loaded(dict(silver_schema(contract))),
         indexes=(_BY_HOUR, Index("event_id"), *by_session),
+        key=("event_id",),
     )
 
 
@@ -135,13 +147,26 @@ PARTIALS = WarehouseTable(
     "metric_partials",
     _loaded(METRIC_PARTIALS.columns),
     indexes=(
+        # The largest table by far, so its indexes are small. Nothing but a load writes it, which
+        # writes a key of an hour once.
+        Index("device_id, event_minute"),
+        Index(RECEIVED_HOUR, method="brin"),
+    ),
+    key=(SOURCE, "device_id", "source_file", "metric", "event_minute"),
+    by_day=False,
+)
+HOURS = WarehouseTable(
+    "hour_partials",
+    _loaded(HOUR_PARTIALS.columns),
+    indexes=(
         Index(
-            f"{SOURCE}, device_id, metric, event_minute, {RECEIVED_HOUR}, source_file", unique=True
+            f"{SOURCE}, device_id, metric, event_hour, {RECEIVED_HOUR}, source_file", unique=True
         ),
         _BY_HOUR,
         Index(f"source_file, {SOURCE}, device_id, metric", "source_file <> ''"),
     ),
-    tombstones=(SOURCE, RECEIVED_HOUR, "device_id", "source_file", "metric", "event_minute"),
+    key=(SOURCE, "device_id", "source_file", "metric", "event_hour"),
+    tombstones=True,
     by_day=False,
 )
 PROFILES = WarehouseTable(
@@ -199,7 +224,10 @@ USERS = WarehouseTable(
     by_day=False,
 )
 
-HOURLY = (PARTIALS, PROFILES, QUARANTINED, DUPLICATED, REJECTED, FILES, LEDGERS, OUTCOMES)
+HOURLY = (
+    *(PARTIALS, HOURS, PROFILES, QUARANTINED, DUPLICATED),
+    *(REJECTED, FILES, LEDGERS, OUTCOMES),
+)
 REGISTRIES = (DEVICES, USERS)
 
 

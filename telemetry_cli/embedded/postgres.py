@@ -46,7 +46,7 @@ _CONFIGURATION = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "100",
-    "shared_buffers": "64MB",
+    "shared_buffers": "256MB",
     "effective_cache_size": "512MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "64MB",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -66,3 +67,15 @@ def test_the_reconciliation_check_shows_its_account(
     page.get_by_text("Passed", exact=True).first.wait_for(timeout=LOADED_MS)
     page.wait_for_load_state("networkidle")
     page.screenshot(path=pictures / "check.png")
+    sources = page.locator("tr", has_text="[Show JSON]")
+    assert sources.count()
+    for row in sources.all():
+        row.get_by_text("[Show JSON]").click()
+        shown = page.get_by_role("dialog").inner_text(timeout=LOADED_MS)
+        account = json.loads(shown[shown.index("{") : shown.index("}") + 1])
+        assert account["accepted"] > 0
+        assert account["unaccounted"] == 0
+        kept = ("silver", "quarantined", "duplicates", "erased")
+        assert account["accepted"] == sum(account[name] for name in kept)
+        page.get_by_role("button", name="Close", exact=True).click()
+        page.get_by_role("dialog").wait_for(state="hidden", timeout=LOADED_MS)

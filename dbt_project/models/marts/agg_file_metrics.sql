@@ -25,15 +25,15 @@ partials as (
 
     select held.*
     {% if is_hour_run() -%}
-    {{ from_touched(ref('stg_metric_partials'), [equal(keys, 'held', 'touched'), "held.source_file <> ''"]) }}
+    {{ from_touched(ref('stg_hour_partials'), [equal(keys, 'held', 'touched'), "held.source_file <> ''"]) }}
     {%- else -%}
-    from {{ ref('stg_metric_partials') }} as held
+    from {{ ref('stg_hour_partials') }} as held
     {%- endif %}
     where held.n > 0 and held.source_file <> ''
 
 ),
 
-{{ merged_ctes('partials', keys, order_by='event_minute, received_hour') }},
+{{ merged_ctes('partials', keys, order_by='event_hour, received_hour') }},
 
 final as (
 

@@ -16,7 +16,7 @@ with
 touched as (
 
     {{ touched_keys([
-        'source', 'device_id', 'metric', "(event_minute at time zone 'UTC')::date as event_day"
+        'source', 'device_id', 'metric', "(event_hour at time zone 'UTC')::date as event_day"
     ]) }}
 
 ),

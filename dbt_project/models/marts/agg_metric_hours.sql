@@ -1,5 +1,4 @@
 {%- set keys = ['source', 'device_id', 'metric', 'event_hour'] -%}
-{%- set event_hour = "date_trunc('hour', event_minute, 'UTC')" -%}
 
 {{ config(
     unique_key=['source', 'device_id', 'metric', 'event_hour'],
@@ -16,29 +15,24 @@ with
 {% if is_hour_run() -%}
 touched as (
 
-    {{ touched_keys(['source', 'device_id', 'metric', event_hour ~ ' as event_hour']) }}
+    {{ touched_keys(keys) }}
 
 ),
 
 {% endif -%}
-minutes as (
+partials as (
 
-    select
-        held.*,
-        {{ event_hour }} as event_hour
+    select held.*
     {% if is_hour_run() -%}
-    {{ from_touched(ref('agg_metric_minutes'), [
-        equal(['source', 'device_id', 'metric'], 'held', 'touched'),
-        "held.event_minute >= touched.event_hour",
-        "held.event_minute < touched.event_hour + interval '1 hour'",
-    ]) }}
+    {{ from_touched(ref('stg_hour_partials'), [equal(keys, 'held', 'touched')]) }}
     {%- else -%}
-    from {{ ref('agg_metric_minutes') }} as held
+    from {{ ref('stg_hour_partials') }} as held
     {%- endif %}
+    where held.n > 0
 
 ),
 
-{{ merged_ctes('minutes', keys, order_by='event_minute') }},
+{{ merged_ctes('partials', keys, order_by='received_hour, source_file') }},
 
 final as (
 

@@ -1,34 +1,14 @@
 {%- set keys = ['source', 'device_id', 'metric', 'event_minute'] -%}
 
-{{ config(
-    unique_key=['source', 'device_id', 'metric', 'event_minute'],
-    meta={'scope': ['source', 'device_id', 'metric', 'event_minute'], 'tombstone': 'n'},
-    indexes=[
-        {'columns': ['source', 'device_id', 'metric', 'event_minute'], 'unique': true},
-        {'columns': ['metric', 'event_minute']},
-    ],
-    tags=['all'],
-) }}
+{#- A view: most minutes are one partial, so a table would hold every partial twice. -#}
+{{ config(materialized='view') }}
 
 with
 
-{% if is_hour_run() -%}
-touched as (
-
-    {{ touched_keys(keys) }}
-
-),
-
-{% endif -%}
 partials as (
 
-    select held.*
-    {% if is_hour_run() -%}
-    {{ from_touched(ref('stg_metric_partials'), [equal(keys, 'held', 'touched')]) }}
-    {%- else -%}
-    from {{ ref('stg_metric_partials') }} as held
-    {%- endif %}
-    where held.n > 0
+    select * from {{ ref('stg_metric_partials') }}
+    where n > 0
 
 ),
 

@@ -2,8 +2,8 @@
     unique_key=['received_hour', 'source', 'event_id'],
     meta={'scope': 'hour', 'ignore': ['loaded_at']},
     indexes=[
-        {'columns': ['received_hour', 'source', 'event_id'], 'unique': true},
-        {'columns': ['event_id']},
+        {'columns': ['event_id', 'source', 'received_hour'], 'unique': true},
+        {'columns': ['received_hour']},
         {'columns': ['receipt_id']},
         {'columns': ['device_id', 'event_time']},
     ],

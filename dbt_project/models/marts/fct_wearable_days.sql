@@ -14,7 +14,7 @@ with
 touched as (
 
     {{ touched_keys(
-        ['device_id', "(event_minute at time zone 'UTC')::date as event_day"],
+        ['device_id', "(event_hour at time zone 'UTC')::date as event_day"],
         where="source = 'wearable'",
     ) }}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from telemetry_assets.lakehouse import warehouse_schema as schema
 from telemetry_contracts.frames import silver_schema
 
@@ -69,7 +67,16 @@ def test_no_table_holds_a_sealed_body(registry: Registry) -> None:
         assert not [name for name in table.columns if "sealed" in name]
 
 
-@pytest.mark.parametrize("table", [schema.PARTIALS], ids=lambda table: table.name)
-def test_tombstones_name_the_key_of_the_table(table: schema.WarehouseTable) -> None:
-    assert set(table.tombstones) < set(table.columns)
-    assert "n" in table.columns
+def test_a_key_tells_the_rows_of_an_hour_apart(registry: Registry) -> None:
+    for table in schema.all_tables(registry):
+        assert set(table.key) < set(table.columns)
+        assert not table.json or not table.key
+        unique = [index.columns for index in table.indexes if index.unique and table.key]
+        assert all({*columns.split(", ")} == {"received_hour", *table.key} for columns in unique)
+
+
+def test_tombstones_are_counted_rows_with_a_key(registry: Registry) -> None:
+    marked = [table for table in schema.all_tables(registry) if table.tombstones]
+    assert marked == [schema.HOURS]
+    assert schema.HOURS.key
+    assert "n" in schema.HOURS.columns
