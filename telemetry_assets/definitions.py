@@ -10,6 +10,7 @@ from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
 from telemetry_assets.defs.landing import landing_assets
 from telemetry_assets.defs.marts import marts_asset, marts_checks
 from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, silver_asset
+from telemetry_assets.defs.replay import replay_rejected, replays_asset
 from telemetry_assets.defs.resources import LakeResource, MartsResource
 from telemetry_assets.defs.sensors import landing_sensor, reference_sensor
 from telemetry_assets.defs.warehouse import reference_assets, warehouse_asset
@@ -31,6 +32,7 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *landing_assets,
+            replays_asset(registry),
             *(bronze_asset(contract) for contract in registry.values()),
             *(silver_asset(contract) for contract in registry.values()),
             exceptions_asset(registry),
@@ -41,7 +43,7 @@ def definitions() -> dg.Definitions:
         ],
         asset_checks=[checks],
         schedules=[check_marts(checks)],
-        jobs=[refine_hour(checks), load_registries],
+        jobs=[refine_hour(checks), load_registries, replay_rejected],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

@@ -122,9 +122,7 @@ class DeltaLog:
             transaction = Transaction(self._app_id, sequence)
         return Prepared(adds, frame.height, transaction)
 
-    def commit(
-        self, prepared: Prepared, refuse: Callable[[bytes], None] | None = None
-    ) -> int:
+    def commit(self, prepared: Prepared, refuse: Callable[[bytes], None] | None = None) -> int:
         """Commit what `prepare` stored. May be called again after any failure.
 
         Args:
@@ -153,6 +151,8 @@ class DeltaLog:
                     break
                 if b'{"metaData"' in winner or b'{"protocol"' in winner:
                     self.refresh()
+                    # It looked up the end, but no entry on the way there may be passed over.
+                    self.version = wanted
                 if refuse is not None:
                     refuse(winner)
                 continue

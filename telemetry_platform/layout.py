@@ -108,3 +108,24 @@ LANDING_FILES = Table(
     properties=_APPENDED,
 )
 """One row per processed file. `outcome` is `landed`, `repeated` or `unreadable`."""
+
+LANDING_REPLAYS = Table(
+    "landing/replays",
+    {
+        "receipt_id": pl.String,
+        "event_index": pl.Int32,
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "attempted_at": UTC_TIME,
+        "contract_version": pl.String,
+        "outcome": pl.String,
+        "rule": pl.String,
+        "event_id": pl.String,
+    },
+    statistics=("attempted_at",),
+    properties=_APPENDED,
+)
+"""One row per attempt to repair a refused event, in the hour of the event's arrival.
+
+`outcome` is `landed`, `duplicate` or `refused`; `rule` says which rule refuses it now.
+"""

@@ -21,15 +21,23 @@ class DagsterClient:
 
     def launch_partition(self, job: str, partition: str) -> str:
         """Launch a job for one partition as the launchpad does; returns the run id."""
+        return self._launch(job, {}, tags=[{"key": "dagster/partition", "value": partition}])
+
+    def launch_job(self, job: str, config: dict[str, Any]) -> str:
+        """Launch a job with run configuration as the launchpad does; returns the run id."""
+        return self._launch(job, config, tags=[])
+
+    def _launch(self, job: str, config: dict[str, Any], tags: list[dict[str, str]]) -> str:
         found = self._ask(
             """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
                  __typename ... on LaunchRunSuccess { run { runId } }
+                 ... on RunConfigValidationInvalid { errors { message } }
                  ... on PythonError { message } } }""",
             params={
                 "selector": {**_REPOSITORY, "jobName": job},
-                "runConfigData": {},
+                "runConfigData": config,
                 "mode": "default",
-                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+                "executionMetadata": {"tags": tags},
             },
         )["launchRun"]
         assert "run" in found, found

@@ -41,7 +41,7 @@ def run(
 @pytest.mark.parametrize(
     "words",
     [
-        *("up", "status", "env", "demo", "bench", "contracts check"),
+        *("up", "status", "env", "demo", "bench", "replay", "contracts check"),
         *("keys create", "keys list", "keys rotate", "keys revoke"),
     ],
 )
