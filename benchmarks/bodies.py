@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
+import zstandard
+
 EVENT_BYTES: Final = 480
 
 _HEAD: Final = (
@@ -37,15 +39,42 @@ def mobile_event(number: int, run: uuid.UUID, timestamp: str) -> bytes:
     return _HEAD.format(**values, name="a" * (EVENT_BYTES - short)).encode()
 
 
-def mobile_posts(posts: int, events: int, run: uuid.UUID, timestamp: str) -> list[bytes]:
-    """Return bodies: JSON arrays of ``events`` events, or single objects when it is 1."""
+def broken_event(number: int, run: uuid.UUID, timestamp: str) -> bytes:
+    """Return the n-th event with what edges refuse: in turn a level that is no number, no time."""
+    event = mobile_event(number, run, timestamp)
+    if number % 2:
+        return event.replace(b'"level":', b'"level":"full","was":', 1)
+    return event.replace(b'"timestamp":', b'"at":', 1)
+
+
+def mobile_posts(  # noqa: PLR0913 - what a load may vary in
+    posts: int,
+    events: int,
+    run: uuid.UUID,
+    timestamp: str,
+    *,
+    invalid_percent: int = 0,
+    lines: bool = False,
+) -> list[bytes]:
+    """Return bodies of ``events`` events each.
+
+    Args:
+        posts: Number of bodies.
+        events: Events in each; a single one is sent as an object of its own.
+        run: Makes the ids of two runs differ.
+        timestamp: When the events happened.
+        invalid_percent: How many of each hundred events are broken, spread evenly.
+        lines: NDJSON compressed with zstd instead of a JSON array.
+    """
+
+    def event(number: int) -> bytes:
+        spread = number * invalid_percent // 100 != (number + 1) * invalid_percent // 100
+        return (broken_event if spread else mobile_event)(number, run, timestamp)
+
+    bodies = ([event(post * events + n) for n in range(events)] for post in range(posts))
+    if lines:
+        compress = zstandard.ZstdCompressor(level=3).compress
+        return [compress(b"\n".join(body)) for body in bodies]
     if events == 1:
-        return [mobile_event(number, run, timestamp) for number in range(posts)]
-    return [
-        b"["
-        + b",".join(
-            mobile_event(post * events + number, run, timestamp) for number in range(events)
-        )
-        + b"]"
-        for post in range(posts)
-    ]
+        return [body[0] for body in bodies]
+    return [b"[" + b",".join(body) + b"]" for body in bodies]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from benchmarks.bodies import EVENT_BYTES
 from benchmarks.figures import Figure
 from benchmarks.floors import bare_server, orjson_decode_rate
 from benchmarks.load import Load, Outcome
+from benchmarks.peers.object_per_event import peer_server
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.delta import open_table
@@ -23,7 +26,7 @@ from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 _ROOT = Path(__file__).resolve().parent.parent
 _MOBILE = "/v1/events?source=mobile"
@@ -66,6 +69,55 @@ def edge_batches(runs: int, posts: int = 600, events: int = 100) -> list[Figure]
     ]  # fmt: skip
 
 
+def edge_lines(runs: int, posts: int = 200, events: int = 1_000) -> list[Figure]:
+    """Measure posts of 1,000 phone events as compressed NDJSON."""
+    load = Load("", _MOBILE, posts, events, connections=8, lines=True)
+    outcomes = _measure(runs, load)
+    sizes = f"{posts:,} posts of {events:,} events of {EVENT_BYTES} bytes, NDJSON in zstd"
+    return [
+        Figure(
+            "edge, posts of 1,000: events", "events/s", _rates(outcomes, per_event=True), sizes,
+            target=60_000, higher_is_better=True,
+            floor=orjson_decode_rate(), floor_name="orjson decode alone",
+        ),
+        *_latencies("edge, posts of 1,000: acknowledged", outcomes, sizes),
+    ]  # fmt: skip
+
+
+def edge_invalid(runs: int, posts: int = 300, events: int = 100) -> list[Figure]:
+    """Measure what refusing events costs, as a share of the rate with none to refuse."""
+    load = Load("", _MOBILE, posts, events, connections=32)
+    valid = statistics.median(_rates(_measure(runs, load), per_event=True))
+    figures = []
+    for percent in (5, 50, 95):
+        rates = _rates(_measure(runs, replace(load, invalid_percent=percent)), per_event=True)
+        figures.append(
+            Figure(
+                f"edge, {percent} % of events refused: rate",
+                "x valid alone",
+                tuple(rate / valid for rate in rates),
+                f"{posts:,} posts of {events} events; valid alone {valid:,.0f} events/s",
+                target=0.7,
+                higher_is_better=True,
+            )  # fmt: skip
+        )
+    return figures
+
+
+def edge_peer(runs: int, posts: int = 1_000) -> list[Figure]:
+    """Measure single events against the peer that PUTs an object and INSERTs a row for each."""
+    load = Load("", _MOBILE, posts, 1, connections=64)
+    peer = statistics.median(_rates(_measure_peer(runs, load), per_event=False))
+    ours = _rates(_measure(runs, replace(load, posts=6 * posts)), per_event=False)
+    sizes = f"{6 * posts:,} posts of 1 event, 64 connections; the peer had {posts:,}"
+    return [
+        Figure(
+            "edge, single events: requests beside the peer", "requests/s", ours, sizes,
+            floor=peer, floor_name="FastAPI, one object and one row an event",
+        )
+    ]  # fmt: skip
+
+
 def edge_singles(runs: int, posts: int = 6_000) -> list[Figure]:
     """Measure posts of one event over 64 connections."""
     load = Load("", _MOBILE, posts, 1, connections=64)
@@ -83,18 +135,32 @@ def edge_singles(runs: int, posts: int = 6_000) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _measure(runs: int, load: Load) -> list[Outcome]:
-    """Run a load several times against a fresh edge, after one short run that warms it."""
+def _measure_peer(runs: int, load: Load) -> list[Outcome]:
+    with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "postgres"}) as stack:
+        stack.start()
+        with peer_server(stack.environment()) as url:
+            ready = replace(load, url=url)
+            send(replace(ready, posts=load.posts // 10))
+            return [send(ready) for _ in range(runs)]
+
+
+@contextmanager
+def _home() -> Generator[Path]:
     with tempfile.TemporaryDirectory(prefix="telemetry-bench-") as folder:
         Path(folder).chmod(0o755)
-        with EmbeddedStack(Settings(home=Path(folder)), only={"s3", "edge"}) as stack:
-            stack.start()
-            settings = stack.settings
-            key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8")
-            ready = replace(load, url=settings.ingest_url, api_key=key.strip())
-            warm = send(replace(ready, posts=max(1, load.posts // 10)))
-            outcomes = [send(ready) for _ in range(runs)]
-            _assert_stored(settings, [warm, *outcomes], load.posts)
+        yield Path(folder)
+
+
+def _measure(runs: int, load: Load) -> list[Outcome]:
+    """Run a load several times against a fresh edge, after one short run that warms it."""
+    with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack:
+        stack.start()
+        settings = stack.settings
+        key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8")
+        ready = replace(load, url=settings.ingest_url, api_key=key.strip())
+        warm = send(replace(ready, posts=max(1, load.posts // 10)))
+        outcomes = [send(ready) for _ in range(runs)]
+        _assert_stored(settings, [warm, *outcomes], load.posts)
     return outcomes
 
 

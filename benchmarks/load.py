@@ -28,6 +28,8 @@ _COUNTS = {
     for name in ("accepted", "duplicate", "rejected")
 }
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_JSON_HEADERS = ("content-type: application/json",)
+_LINES_HEADERS = ("content-type: application/x-ndjson", "content-encoding: zstd")
 _HEAD_END = b"\r\n\r\n"
 _MEGABYTE = 1_000_000
 _LARGEST_LOAD = 2_000 * _MEGABYTE
@@ -37,7 +39,10 @@ _LARGEST_LOAD = 2_000 * _MEGABYTE
 class Load:
     """What to send: ``posts`` of ``events`` events each over ``connections`` keep-alive ones.
 
-    ``seconds`` ends the run early; what was sent by then is counted.
+    Attributes:
+        seconds: Ends the run early; what was sent by then is counted.
+        invalid_percent: How many of a hundred events are such as an edge refuses.
+        lines: Whether to send NDJSON compressed with zstd instead of JSON.
     """
 
     url: str
@@ -47,6 +52,8 @@ class Load:
     connections: int
     api_key: str = ""
     seconds: float = 60.0
+    invalid_percent: int = 0
+    lines: bool = False
 
 
 @dataclass(slots=True)
@@ -140,7 +147,7 @@ def _request(load: Load, host: str, body: bytes) -> bytes:
     lines = [
         f"POST {load.path} HTTP/1.1",
         f"host: {host}",
-        "content-type: application/json",
+        *(_LINES_HEADERS if load.lines else _JSON_HEADERS),
         f"content-length: {len(body)}",
     ]
     if load.api_key:
@@ -163,7 +170,14 @@ async def run(load: Load) -> Outcome:
         message = f"more than {_LARGEST_LOAD // _MEGABYTE} MB of bodies"
         raise ValueError(message)
     timestamp = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    bodies = mobile_posts(load.posts, load.events, uuid.uuid4(), timestamp)
+    bodies = mobile_posts(
+        load.posts,
+        load.events,
+        uuid.uuid4(),
+        timestamp,
+        invalid_percent=load.invalid_percent,
+        lines=load.lines,
+    )
     requests = deque(_request(load, f"{host}:{port}", body) for body in bodies)
     state = _Run(requests, load.seconds)
     loop = asyncio.get_running_loop()

@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="edge, singles, csv, freshness, memory, demo; all without a name."),
+        typer.Argument(
+            help="edge, singles, lines, invalid, peer, csv, freshness, memory, demo; all without one."
+        ),
     ] = None,
     *,
     runs: Annotated[
@@ -89,6 +91,9 @@ def _cases() -> dict[str, Case]:
     return {
         "edge": edge_cases.edge_batches,
         "singles": edge_cases.edge_singles,
+        "lines": edge_cases.edge_lines,
+        "invalid": edge_cases.edge_invalid,
+        "peer": edge_cases.edge_peer,
         "csv": pipeline_cases.csv_to_marts,
         "freshness": pipeline_cases.post_to_mart,
         "memory": pipeline_cases.idle_memory,

@@ -5,6 +5,7 @@ import uuid
 import orjson
 import pytest
 import uvloop
+import zstandard
 
 from benchmarks.bodies import EVENT_BYTES, mobile_posts
 from benchmarks.floors import bare_server
@@ -50,3 +51,19 @@ def test_it_sends_to_loopback_only(url: str) -> None:
 def test_a_load_fits_into_memory() -> None:
     with pytest.raises(ValueError, match="MB of bodies"):
         uvloop.run(run(Load("http://127.0.0.1:1", "/", 1_000_000, 1_000, 1)))
+
+
+@pytest.mark.parametrize("percent", [0, 5, 50, 95, 100])
+def test_the_share_of_broken_events_is_what_it_says(percent: int) -> None:
+    (body,) = mobile_posts(1, 100, uuid.uuid4(), MOMENT, invalid_percent=percent)
+    reader = compile_reader(load_registry()["mobile"], KeyRing.generate())
+    readings = [reader.read(event) for event in orjson.loads(body)]
+    assert sum(not isinstance(reading, Reading) for reading in readings) == percent
+
+
+def test_lines_hold_the_same_events_as_an_array() -> None:
+    run_id = uuid.uuid4()
+    (array,) = mobile_posts(1, 20, run_id, MOMENT)
+    (lines,) = mobile_posts(1, 20, run_id, MOMENT, lines=True)
+    plain = zstandard.ZstdDecompressor().decompress(lines)
+    assert [orjson.loads(line) for line in plain.splitlines()] == orjson.loads(array)
