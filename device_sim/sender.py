@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -65,7 +66,7 @@ class Sender:
     loses nothing and stores nothing twice.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all after the ledger say how to send
         self,
         url: str,
         ledger: Ledger,
@@ -73,6 +74,7 @@ class Sender:
         api_key: str | None,
         pace: Pace,
         policy: RetryPolicy | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare a sender.
 
@@ -82,6 +84,7 @@ class Sender:
             api_key: Sent as ``x-api-key`` with the posts that carry a key.
             pace: How fast to send, over how many connections.
             policy: When to try again.
+            tls: Which servers to trust; by default those that public authorities vouch for.
         """
         self._url = url.rstrip("/")
         self._ledger = ledger
@@ -89,6 +92,7 @@ class Sender:
         self._rate = pace.rate
         self._connections = pace.connections
         self._policy = policy or RetryPolicy()
+        self._verify = True if tls is None else tls
         self._jitter = seeded("jitter")
         self.broken_attempts = 0
 
@@ -110,7 +114,11 @@ class Sender:
         )
         async with (
             httpx.AsyncClient(
-                base_url=self._url, limits=limits, timeout=self._policy.timeout, trust_env=False
+                base_url=self._url,
+                limits=limits,
+                timeout=self._policy.timeout,
+                trust_env=False,
+                verify=self._verify,
             ) as client,
             asyncio.TaskGroup() as group,
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import ssl
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,20 @@ import uvicorn
 from deltalake.exceptions import DeltaError
 
 from ingest_lambda.app import EdgeApp
+from ingest_lambda.connections import connection_class
 from ingest_lambda.edge import open_edge
 from ingest_lambda.inbox import Inbox
 from ingest_lambda.logs import configure_logs
+from ingest_lambda.messages import MessageIntake
+from ingest_lambda.mqtt_bridge import MqttBridge
 from ingest_lambda.probe import UnsafeStore
 from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from telemetry_platform.settings import Settings
 
 _log = logging.getLogger("ingest_lambda")
 _DRAIN_SECONDS = 10
@@ -36,7 +42,9 @@ def main() -> int:
     settings = get_settings()
     configure_logs(settings.log_level)
     try:
+        _check_tls(settings)
         edge = open_edge(settings)
+        bridge = MqttBridge(edge, MessageIntake(edge)) if settings.mqtt_url else None
     except (UnsafeStore, TableUnsuitable, DeltaError, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1
@@ -51,7 +59,8 @@ def main() -> int:
         EdgeApp(edge),
         host=settings.edge_host,
         port=settings.edge_port,
-        http="httptools",
+        http=connection_class(settings),
+        ws="none",
         access_log=False,
         log_config=None,
         log_level="warning",
@@ -61,21 +70,43 @@ def main() -> int:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         backlog=2048,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )
     inbox = Inbox(edge) if settings.root.startswith("s3://") else None
     if inbox is not None:
         inbox.start()
+    if bridge is not None:
+        bridge.start()
     server = uvicorn.Server(config)
     # The server handles these itself and then raises them once more: without a handler of ours
     # that would end the process before the committers are closed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _already_stopping)
     server.run()
+    if bridge is not None:
+        bridge.stop()
     if inbox is not None:
         inbox.stop()
     edge.close()
     _log.info("stopped")
     return 0 if server.started else 1
+
+
+def _check_tls(settings: Settings) -> None:
+    """Try the certificate and its key, where the edge has them.
+
+    Raises:
+        ValueError: They cannot be used.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return
+    try:
+        # Nobody is there to type the password of an encrypted key.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, lambda: "")
+    except OSError as error:
+        raise ValueError(f"tls_certificate and tls_key cannot be used: {error}") from error
 
 
 def _already_stopping(number: int, frame: FrameType | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from ingest_lambda.auth import Gate
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
 from ingest_lambda.openapi import openapi_document
@@ -39,7 +40,8 @@ class EdgeApp:
 
     def __init__(self, edge: Edge) -> None:
         replays = Replays()
-        self._doors = {door.name: EventRoute(door, edge, replays) for door in DOORS}
+        gate = Gate(edge.settings, edge.keys, edge.metrics)
+        self._doors = {door.name: EventRoute(door, edge, replays, gate) for door in DOORS}
         self._pages = _pages(edge, self._doors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +53,7 @@ class EdgeApp:
 
 
 def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
-    document = orjson.dumps(openapi_document(edge.registry, version("telemetry-lakehouse")))
+    document = orjson.dumps(openapi_document(edge.registry, _version()))
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -86,6 +88,14 @@ def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
             Exception: _unexpected,
         },
     )
+
+
+def _version() -> str:
+    """Return our version; an image has the packages without their metadata."""
+    try:
+        return version("telemetry-lakehouse")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _documentation_assets() -> Path:

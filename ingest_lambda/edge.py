@@ -22,7 +22,7 @@ from ingest_lambda.admission import (
 )
 from ingest_lambda.answers import Answer, answer
 from ingest_lambda.appender import Appender, NotDurable
-from ingest_lambda.keys import KeyStore
+from ingest_lambda.key_store import KeyStore
 from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.probe import probe_store
@@ -166,7 +166,7 @@ class Edge:
     def unready(self) -> list[str]:
         """Return what keeps the edge from accepting events now; empty when ready."""
         reasons = []
-        if self.keys.empty:
+        if self.keys.empty and self.settings.jwt_issuer is None:
             reasons.append(self.keys.problem or "there is no valid API key")
         reasons += [
             f"{committer.name} takes no commits"

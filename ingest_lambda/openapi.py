@@ -17,11 +17,14 @@ _JSON_TYPES: dict[LogicalType, list[str]] = {
 }
 _PROBLEMS = {
     "400": "The body or a parameter is unreadable.",
-    "401": "No valid API key.",
+    "401": "No valid API key or access token.",
     "403": "The key may not send this source.",
+    "408": "The request did not come whole in time.",
     "409": "The Idempotency-Key came before with another body.",
     "413": "Too many bytes (also after decompression) or events.",
     "415": "A media type or content coding that is not read.",
+    "429": "More events than the key's rate allows, or too many requests without a valid key.",
+    "431": "The request line and headers are too long.",
     "503": "Not durable now; send it again after Retry-After seconds.",
 }
 _ANSWER: dict[str, Any] = {
@@ -70,6 +73,14 @@ _PROBLEM: dict[str, Any] = {
         "detail": {"type": "string"},
     },
 }
+_RETRY_AFTER: dict[str, Any] = {
+    "Retry-After": {
+        "required": True,
+        "description": "Seconds to wait before the next try.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+}
+_MAY_BE_RETRIED = frozenset({"429", "503"})
 _IDEMPOTENCY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -121,7 +132,11 @@ def openapi_document(registry: Registry, version: str) -> dict[str, Any]:
             "schemas": schemas,
             "securitySchemes": {
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-                "bearer": {"type": "http", "scheme": "bearer"},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, or an access token where an issuer is configured.",
+                },
             },
         },
         "security": [{"apiKey": []}, {"bearer": []}],
@@ -237,7 +252,11 @@ def _post(
             success: {"description": "At least one event was not refused.", "content": answer},
             "422": {"description": "Every event was refused.", "content": answer},
             **{
-                status: {"description": text, "content": problem}
+                status: {
+                    "description": text,
+                    "content": problem,
+                    **({"headers": _RETRY_AFTER} if status in _MAY_BE_RETRIED else {}),
+                }
                 for status, text in _PROBLEMS.items()
             },
         },

@@ -59,6 +59,18 @@ def too_large(detail: str) -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", detail)
 
 
+def too_slow() -> Problem:
+    """408: the request did not come whole in time."""
+    detail = "the request did not come to its end in time; nothing of it is promised"
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, "too-slow", detail)
+
+
+def head_too_large(limit: int) -> Problem:
+    """431: more bytes of headers, trailers or chunk framing than the edge reads."""
+    detail = f"the request line and headers may have {limit} bytes"
+    return Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
+
+
 def unsupported(detail: str) -> Problem:
     """415: a media type or content coding that the edge does not read."""
     return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported", detail)
@@ -71,14 +83,26 @@ def unknown_source(sources: tuple[str, ...]) -> Problem:
 
 
 def no_key() -> Problem:
-    """401: no key, or one that is not valid."""
-    detail = "send a valid API key as x-api-key or Authorization: Bearer"
+    """401: no key or token, or one that is not valid."""
+    detail = "send a valid API key as x-api-key, or a key or access token as Authorization: Bearer"
     return Problem(HTTPStatus.UNAUTHORIZED, "key", detail)
 
 
 def not_in_scope(source: str) -> Problem:
     """403: a valid key that is not for this source."""
     return Problem(HTTPStatus.FORBIDDEN, "scope", f"this key may not send {source} events")
+
+
+def too_many_events(retry_after: int) -> Problem:
+    """429: the sender brought more events than its rate allows."""
+    detail = "this key has sent more events than its rate allows"
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "rate", detail, retry_after)
+
+
+def too_many_failures(retry_after: int) -> Problem:
+    """429: the key is not valid, and neither were many others from this address."""
+    detail = "too many requests without a valid key came from this address"
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "failures", detail, retry_after)
 
 
 def key_reused() -> Problem:

@@ -1,4 +1,7 @@
-"""The HTTP routes that take events: keys, bodies and replays in, receipts or problems out."""
+"""The HTTP routes that take events: bodies and replays in, receipts or problems out.
+
+Who may post is `auth`'s matter.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,15 @@ from typing import NamedTuple
 from starlette.types import Receive, Scope, Send
 
 from ingest_lambda.answers import Answer
+from ingest_lambda.auth import Gate
 from ingest_lambda.bodies import read_body
 from ingest_lambda.calls import Call, ClientGone, reply, reply_problem
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
-from ingest_lambda.problems import (
-    Problem,
-    internal,
-    no_key,
-    not_in_scope,
-    unknown_source,
-    unreadable,
-)
+from ingest_lambda.problems import Problem, internal, unknown_source, unreadable
+from ingest_lambda.senders import Sender
 
 _log = logging.getLogger(__name__)
-_LOOPBACK = frozenset({"127.0.0.1", "::1"})
-_LOOPBACK_SENDER = "loopback"
-_FORWARDED = (b"forwarded", b"x-forwarded-for")
 _MAX_IDEMPOTENCY_KEY = 255
 
 
@@ -58,11 +53,12 @@ DOORS = (
 class EventRoute:
     """The ASGI application of one door: answers posts."""
 
-    def __init__(self, door: Door, edge: Edge, replays: Replays) -> None:
+    def __init__(self, door: Door, edge: Edge, replays: Replays, gate: Gate) -> None:
         settings = edge.settings
         self._door = door
         self._edge = edge
         self._replays = replays
+        self._gate = gate
         self._max_body = settings.max_body_bytes
         self._max_text = settings.max_decompressed_bytes
         self._open = door.open_on_loopback and settings.stream_open_on_loopback
@@ -89,63 +85,35 @@ class EventRoute:
 
     async def _receive(self, call: Call) -> Answer:
         source = self._source(call)
-        sender = self._sender(call, source)
+        sender = await self._gate.admit(call, source, open_on_loopback=self._open)
         body = await call.body(self._max_body)
         if not body:
             raise unreadable("the body is empty")
         replay_key = call.header(b"idempotency-key")
         if replay_key is None:
-            return await self._answer(call, source, body)
+            return await self._answer(call, sender, source, body)
         if len(replay_key) > _MAX_IDEMPOTENCY_KEY:
             raise unreadable(f"an Idempotency-Key has {_MAX_IDEMPOTENCY_KEY} characters at most")
         digest = blake2b(body, digest_size=16).digest()
         return await self._replays.once(
-            (sender, source, replay_key), digest, lambda: self._answer(call, source, body)
+            (sender.id, source, replay_key),
+            digest,
+            lambda: self._answer(call, sender, source, body),
         )
 
-    async def _answer(self, call: Call, source: str, body: bytes) -> Answer:
+    async def _answer(self, call: Call, sender: Sender, source: str, body: bytes) -> Answer:
         read = read_body(
             body,
             call.header(b"content-type") or "",
             call.header(b"content-encoding") or "",
             self._max_text,
         )
-        return await self._edge.receive(source, read)
+        answer = await self._edge.receive(source, read)
+        self._gate.charge(sender, answer.accepted + answer.duplicate + answer.rejected)
+        return answer
 
     def _source(self, call: Call) -> str:
         source = self._door.source or call.query("source")
         if source not in self._edge.registry:
             raise unknown_source(self._edge.registry.sources)
         return source
-
-    def _sender(self, call: Call, source: str) -> str:
-        """Return the id of the API key that the request came with."""
-        text = _presented_key(call)
-        if text is None:
-            if self._open and _from_this_machine(call):
-                return _LOOPBACK_SENDER
-            self._edge.metrics.auth_failed()
-            raise no_key()
-        key = self._edge.keys.verify(text)
-        if key is None:
-            self._edge.metrics.auth_failed()
-            raise no_key()
-        if not key.may_send(source):
-            self._edge.metrics.auth_failed()
-            raise not_in_scope(source)
-        return key.id
-
-
-def _presented_key(call: Call) -> str | None:
-    key = call.header(b"x-api-key")
-    if key is not None:
-        return key
-    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _from_this_machine(call: Call) -> bool:
-    """Whether the client is on this machine and no proxy speaks for another one."""
-    if any(call.header(name) is not None for name in _FORWARDED):
-        return False
-    return call.client in _LOOPBACK

@@ -26,6 +26,7 @@ from telemetry_cli.demo_files import (
     wait_for_landing,
 )
 from telemetry_cli.demo_report import DemoReport, accepted_by_source, make_accounts
+from telemetry_cli.embedded.probes import own_server_context
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_cli.fates import ArrivalError, Fates, wait_for_fates
 from telemetry_cli.freshness import FreshnessWatch
@@ -136,6 +137,9 @@ def _send(
 ) -> None:
     key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8").strip()
 
+    certificate = settings.tls_certificate
+    tls = own_server_context(certificate) if certificate else None
+
     def send(title: str, posts: Iterator[Post], events: int, rate: float) -> None:
         task = progress.add_task(title, total=events)
 
@@ -143,7 +147,7 @@ def _send(
             progress.advance(task, entry.events)
             on_entry(entry)
 
-        sender = Sender(settings.ingest_url, ledger, api_key=key, pace=Pace(rate))
+        sender = Sender(settings.ingest_url, ledger, api_key=key, pace=Pace(rate), tls=tls)
         asyncio.run(sender.send(posts, answered))
         progress.update(task, total=progress.tasks[task].completed)
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ingest_lambda.keys import (
-    ALL_SOURCES,
-    ApiKey,
     KeyFileError,
     create_key,
     list_keys,
     revoke_key,
     rotate_key,
 )
+from ingest_lambda.rate_limits import RateLimit
+from ingest_lambda.senders import ALL_SOURCES
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import JsonOption, people, print_json, print_table
 from telemetry_contracts.registry import load_registry
@@ -28,9 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ingest_lambda.api_key import ApiKey
+
 app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 
 T = TypeVar("T")
+_NEVER = "never"
+_DURATION = re.compile(r"(\d+)([dhm])")
+_DURATION_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+_EXPIRES_HELP = (
+    "When the key ends: in 90d, 12h or 30m, or at a day or time such as 2027-01-31 (UTC)"
+)
 KeyId = Annotated[str, typer.Argument(help="The key's id, as `telemetry keys list` shows it.")]
 
 
@@ -40,11 +49,18 @@ def register(program: typer.Typer) -> None:
 
 
 @app.command("create")
-def create(
+def create(  # noqa: PLR0913, PLR0917 - one parameter an option
     fleet: Annotated[str, typer.Argument(help="Name of the fleet that will use the key.")],
     source: Annotated[
         list[str] | None,
         typer.Option("--source", help="A source the key may post to; repeat it. All without it."),
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help=f"{_EXPIRES_HELP}. Never without it.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Events a second; without it as the settings say.")
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(help="Events at once after a pause; 10 s of --rate without it.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,9 +71,16 @@ def create(
         raise CommandError(
             f"There is no source {', '.join(unknown)}.", f"Choose from: {', '.join(known)}."
         )
+    expires_at, rate_limit = _moment(expires), _limit(rate, burst)
     path = _key_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _show_new(*_tried(create_key, path, fleet, source or [ALL_SOURCES]), as_json=as_json)
+
+    def make() -> tuple[str, str]:
+        return create_key(
+            path, fleet, source or [ALL_SOURCES], expires_at=expires_at, rate_limit=rate_limit
+        )
+
+    _show_new(*_tried(make), as_json=as_json)
 
 
 @app.command("list")
@@ -69,10 +92,19 @@ def list_(as_json: JsonOption = False) -> None:
         print_json({"keys": [_public(key) for key in found]})
         return
     rows = [
-        (key.id, key.fleet, ", ".join(key.sources), f"{key.created_at:%Y-%m-%d %H:%M}", _state(key))
+        (
+            key.id,
+            key.fleet,
+            ", ".join(key.sources),
+            _shown(key.created_at),
+            _shown(key.expires_at) if key.expires_at else _NEVER,
+            _shown_limit(key.rate_limit),
+            _state(key),
+        )
         for key in found
     ]
-    print_table(f"API keys in {path}", ("Id", "Fleet", "Sources", "Created (UTC)", "State"), rows)
+    columns = ("Id", "Fleet", "Sources", "Created (UTC)", "Expires (UTC)", "Events/s", "State")
+    print_table(f"API keys in {path}", columns, rows)
 
 
 @app.command("rotate")
@@ -81,16 +113,30 @@ def rotate(
     overlap_hours: Annotated[
         float, typer.Option(help="How long the old key stays good, in hours.", min=0)
     ] = 24.0,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{_EXPIRES_HELP}, or '{_NEVER}'. The successor of a key that expires needs it."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a successor of a key. The old one stays good for a while, so that devices can change."""
-    overlap = timedelta(hours=overlap_hours)
-    _show_new(*_tried(rotate_key, _key_file(), key_id, overlap), as_json=as_json)
+    never = expires == _NEVER
+    expires_at = None if never else _moment(expires)
+
+    def make() -> tuple[str, str]:
+        overlap = timedelta(hours=overlap_hours)
+        return rotate_key(
+            _key_file(), key_id, overlap, expires_at=expires_at, may_never_expire=never
+        )
+
+    _show_new(*_tried(make), as_json=as_json)
 
 
 @app.command("revoke")
 def revoke(key_id: KeyId, as_json: JsonOption = False) -> None:
-    """End a key now; posts with it are refused within a second."""
+    """End a key now; every process refuses posts with it within 5 s."""
     key = _tried(revoke_key, _key_file(), key_id)
     if as_json:
         print_json(_public(key))
@@ -132,7 +178,44 @@ def _public(key: ApiKey) -> dict[str, Any]:
 
 def _state(key: ApiKey) -> str:
     if key.revoked_at:
-        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M}"
-    if not key.valid_at(utc_now()):
-        return "expired"
-    return f"until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "in force"
+        return f"revoked {_shown(key.revoked_at)}"
+    return "in force" if key.valid_at(utc_now()) else "expired"
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _shown_limit(limit: RateLimit | None) -> str:
+    if limit is None:
+        return "as set"
+    return f"{limit.events_per_second:g}, burst {limit.burst_events}"
+
+
+def _limit(rate: float | None, burst: int | None) -> RateLimit | None:
+    if rate is None and burst is None:
+        return None
+    try:
+        if rate is None:
+            raise ValueError("a burst needs a rate")
+        return RateLimit.of(rate, burst)
+    except ValueError as error:
+        raise CommandError(
+            f"This is no rate limit: {error}.", "Try --rate 100 --burst 1000."
+        ) from (error)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Return the moment that a duration from now, a day or a time names; a zone is UTC if none."""
+    if text is None:
+        return None
+    duration = _DURATION.fullmatch(text)
+    try:
+        if duration:
+            return utc_now() + timedelta(**{_DURATION_UNITS[duration[2]]: int(duration[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise CommandError(
+            f"{text!r} is no time to expire at.", "Write 90d, 12h, 30m, or 2027-01-31."
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

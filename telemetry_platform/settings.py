@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _MEBIBYTE = 1024 * 1024
@@ -33,6 +35,10 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("AWS_SECRET_ACCESS_KEY", "TELEMETRY_AWS_SECRET_ACCESS_KEY"),
     )
+    aws_session_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("AWS_SESSION_TOKEN", "TELEMETRY_AWS_SESSION_TOKEN"),
+    )
     lake_root: str | None = None
     """Where the tables are; by default the bucket. A local directory serves unit tests."""
 
@@ -52,11 +58,37 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("TELEMETRY_SECRETS_DIR", "secrets_path")
     )
     stream_open_on_loopback: bool = False
+    tls_certificate: Path | None = None
+    """PEM file with the edge's certificate and its chain; with `tls_key` the edge serves HTTPS."""
+    tls_key: Path | None = None
+
+    rate_limit_events_per_second: float | None = Field(default=None, gt=0)
+    """What a sender may bring whose key has no limit of its own; by default any number."""
+    rate_limit_burst_events: int | None = Field(default=None, ge=1)
+    """What it may bring at once after a pause; by default what 10 s of the rate bring."""
+    auth_failure_limit: int = Field(default=20, ge=1)
+    """Requests without a good key that one address may make in a window before it gets 429."""
+    auth_failure_window_seconds: float = Field(default=60, gt=0)
+
+    jwt_issuer: str | None = None
+    """Issuer of OAuth 2.0 access tokens that are good as a key; off without it."""
+    jwt_audience: str | None = None
+    jwt_jwks_url: str | None = None
+    """Where the issuer publishes its keys: `https`, or `http` on loopback."""
+    jwt_jwks_file: Path | None = None
+    jwt_jwks_refresh_seconds: float = Field(default=300, gt=0)
+    jwt_scope_claim: str = "scope"
+    jwt_scope_prefix: str = "telemetry:"
+    """The scope `telemetry:mobile` lets a token post mobile events, `telemetry:*` any."""
+
     inbox_dir: Path | None = None
     quarantine_dir: Path | None = None
     inbox_poll_seconds: float = 2.0
 
     commit_spacing_ms: int = 200
+    max_head_bytes: int = 16 * 1024
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
     max_body_bytes: int = 5 * _MEBIBYTE
     max_decompressed_bytes: int = 50 * _MEBIBYTE
     max_events_per_post: int = 10_000
@@ -66,8 +98,47 @@ class Settings(BaseSettings):
     spool_max_bytes: int = 1024 * _MEBIBYTE
     """Most bytes that wait on the disk while storage is away, for each table; 0 turns it off."""
 
+    mqtt_port: int = 1883
+    mqtt_url: str | None = None
+    """Broker, `mqtt://host:1883` or `mqtts://host:8883`; without it there is no bridge."""
+    mqtt_version: Literal["5", "3.1.1"] = "5"
+    mqtt_username: str | None = None
+    mqtt_password: SecretStr | None = None
+    mqtt_ca_file: Path | None = None
+    mqtt_cert_file: Path | None = None
+    mqtt_key_file: Path | None = None
+    mqtt_client_id: str | None = None
+    """Names the session at the broker: the same after a restart, and no two bridges' together."""
+    mqtt_shared_group: str = ""
+    """Group whose bridges share the messages; without it each bridge gets all of them."""
+    mqtt_topics: dict[str, str] = {"telemetry/+/#": "+"}
+    """Topic filter to source; `+` is the level that the filter's first `+` stands for."""
+    mqtt_receive_maximum: int = Field(default=1000, ge=1, le=65_535)
+    """Messages taken from the broker and not yet acknowledged."""
+    mqtt_session_expiry_seconds: int = 7 * 24 * 3600
+
+    queue_sources: dict[str, str] = {}
+    """Name of an SQS queue or Kinesis stream to the source of what it brings."""
+    secrets_arn: str | None = None
+    """AWS Secrets Manager secret with the key files, for the Lambda function."""
+
     partitions_start: str = "2026-01-01T00"
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key need each other")
+        if self.rate_limit_burst_events and not self.rate_limit_events_per_second:
+            raise ValueError("rate_limit_burst_events needs rate_limit_events_per_second")
+        tokens = (self.jwt_issuer, self.jwt_audience, self.jwt_jwks_url or self.jwt_jwks_file)
+        if any(tokens) and not all(tokens):
+            raise ValueError("jwt_issuer needs jwt_audience and jwt_jwks_url or jwt_jwks_file")
+        if self.jwt_jwks_url and self.jwt_jwks_file:
+            raise ValueError("jwt_jwks_url and jwt_jwks_file exclude each other")
+        if self.jwt_jwks_url and not _is_private_or_local(self.jwt_jwks_url):
+            raise ValueError("jwt_jwks_url must begin with https")
+        return self
 
     @property
     def secrets_dir(self) -> Path:
@@ -83,6 +154,14 @@ class Settings(BaseSettings):
     def root(self) -> str:
         """URI under which every Delta table lies."""
         return self.lake_root or f"s3://{self.s3_bucket}"
+
+
+def _is_private_or_local(url: str) -> bool:
+    """Whether nobody between here and the server can change what `url` answers."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (
+        parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    )
 
 
 @lru_cache(maxsize=1)

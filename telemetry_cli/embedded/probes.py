@@ -5,9 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from typing import Any
+import ssl
+from typing import TYPE_CHECKING, Any
 
 from telemetry_cli.embedded.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TIMEOUT_SECONDS = 5.0
 _CONNECT_SECONDS = 0.5
@@ -23,9 +27,18 @@ def tcp_refusal(port: int) -> str | None:
     return None
 
 
-def http_refusal(port: int, path: str) -> str | None:
-    """Return why GET `path` is not answered with 200, or None when it is."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_TIMEOUT_SECONDS)
+def http_refusal(port: int, path: str, certificate: Path | None = None) -> str | None:
+    """Return why GET `path` is not answered with 200, or None when it is.
+
+    Args:
+        port: Where the server listens.
+        path: What is asked for.
+        certificate: PEM file with the certificate that the server must show; plain HTTP without.
+    """
+    try:
+        connection = _connection(port, certificate)
+    except OSError as error:
+        return f"{certificate} cannot be used: {error}"
     try:
         connection.request("GET", path)
         status = connection.getresponse().status
@@ -34,6 +47,27 @@ def http_refusal(port: int, path: str) -> str | None:
     finally:
         connection.close()
     return None if status == _OK else f"GET {path} on port {port} answered {status}"
+
+
+def own_server_context(certificate: Path) -> ssl.SSLContext:
+    """Return what trusts the one server on loopback that shows `certificate`, and no other.
+
+    Raises:
+        OSError: The file cannot be read or holds no certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The certificate is made out to the public name of the edge, and the file itself is trusted.
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(certificate)
+    return context
+
+
+def _connection(port: int, certificate: Path | None) -> http.client.HTTPConnection:
+    if certificate is None:
+        return http.client.HTTPConnection(LOOPBACK, port, timeout=_TIMEOUT_SECONDS)
+    context = own_server_context(certificate)
+    return http.client.HTTPSConnection(LOOPBACK, port, timeout=_TIMEOUT_SECONDS, context=context)
 
 
 def graphql(port: int, query: str) -> dict[str, Any]:

@@ -6,11 +6,12 @@ Nothing here starts, creates or writes; `stack` does.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from telemetry_cli.embedded import orchestrator, postgres, seaweed
+from telemetry_cli.embedded import broker, orchestrator, postgres, seaweed
 from telemetry_cli.embedded.environment import machine_environment, process_environment
 from telemetry_cli.embedded.ports import LOOPBACK
 from telemetry_cli.embedded.probes import http_refusal
@@ -29,9 +30,15 @@ SERVERS = ("s3", "postgres", "edge", "code-server", "webserver", "daemon")
 """The servers of a whole stack."""
 
 
-def preferred_ports(settings: Settings) -> dict[str, int | None]:
-    """Return the wanted port of each server; None where any will do."""
+def preferred_ports(settings: Settings, *, mqtt: bool = False) -> dict[str, int | None]:
+    """Return the wanted port of each server; None where any will do.
+
+    Args:
+        settings: The wishes.
+        mqtt: Whether the stack has a broker. From then on its port tells.
+    """
     return {
+        **({broker.NAME: settings.mqtt_port} if mqtt else {}),
         "s3": settings.s3_port,
         "postgres": settings.postgres_port,
         "edge": settings.edge_port,
@@ -49,6 +56,7 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
     """
     home = settings.home.resolve()
     password, port = secrets.postgres_password, ports["postgres"]
+    scheme = "https" if settings.tls_certificate else "http"
     return settings.model_copy(
         update={
             "home": home,
@@ -56,20 +64,35 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
             "s3_endpoint": f"http://{LOOPBACK}:{ports['s3']}",
             "aws_access_key_id": secrets.s3_access_key,
             "aws_secret_access_key": SecretStr(secrets.s3_secret_key),
+            "aws_session_token": None,
             "lake_root": None,
             "postgres_dsn": SecretStr(postgres.postgres_dsn(port, password, postgres.DATABASE)),
             "dagster_postgres_dsn": SecretStr(
                 postgres.postgres_dsn(port, password, postgres.DAGSTER_DATABASE)
             ),
-            "ingest_url": f"http://{LOOPBACK}:{ports['edge']}",
+            "ingest_url": f"{scheme}://{LOOPBACK}:{ports['edge']}",
             "dagster_url": f"http://{LOOPBACK}:{ports['webserver']}",
             "edge_host": LOOPBACK,
             **{f"{name}_port": ports[name] for name in _SETTING_PORTS},
             "stream_open_on_loopback": True,
+            **_broker_settings(settings, ports),
+            **_absolute(settings, "tls_certificate", "tls_key", "jwt_jwks_file"),
             "inbox_dir": (settings.inbox_dir or home / "inbox").resolve(),
             "quarantine_dir": (settings.quarantine_dir or home / "quarantine").resolve(),
         }
     )
+
+
+def _broker_settings(settings: Settings, ports: Mapping[str, int]) -> dict[str, object]:
+    """Return the settings of the stack's own broker; without one those of the caller stay."""
+    port = ports.get(broker.NAME)
+    return broker.broker_settings(settings.secrets_dir, port) if port else {}
+
+
+def _absolute(settings: Settings, *names: str) -> dict[str, Path | None]:
+    """Return file settings as the servers see them, which run in another directory."""
+    files: dict[str, Path | None] = {name: getattr(settings, name) for name in names}
+    return {name: file.resolve() if file else None for name, file in files.items()}
 
 
 def running_settings(settings: Settings) -> Settings:
@@ -78,13 +101,15 @@ def running_settings(settings: Settings) -> Settings:
     Raises:
         CommandError: None ever was.
     """
-    ports = StackState.read(settings.home).ports
-    if not ports:
+    state = StackState.read(settings.home)
+    if not state.ports:
         raise CommandError(
             f"No stack was ever started for {settings.home}.",
             "Run `telemetry up` first, or set TELEMETRY_HOME to the home of your stack.",
         )
-    return resolve(settings, ports, read_secrets(settings.secrets_dir))
+    certificate = Path(state.certificate) if state.certificate else None
+    started_with = settings.model_copy(update={"tls_certificate": certificate})
+    return resolve(started_with, state.ports, read_secrets(settings.secrets_dir))
 
 
 def describe(
@@ -111,6 +136,7 @@ def describe(
         orchestrator.code_server_service(settings, environment, code_location),
         orchestrator.webserver_service(settings, environment),
         orchestrator.daemon_service(settings, environment),
+        *([broker.broker_service(settings, machine)] if broker.NAME in ports else []),
     )
     return {service.name: service for service in services}
 
@@ -122,7 +148,7 @@ def _edge_service(settings: Settings, environment: Mapping[str, str]) -> Service
         name="edge",
         arguments=[sys.executable, "-m", "ingest_lambda"],
         environment=environment,
-        probe=lambda _: http_refusal(port, "/readyz"),
+        probe=lambda _: http_refusal(port, "/readyz", settings.tls_certificate),
         address=settings.ingest_url,
         stop_seconds=15.0,
         directory=settings.home,

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from telemetry_cli.embedded import orchestrator, seaweed
+from telemetry_cli.embedded import broker, orchestrator, seaweed
 from telemetry_cli.embedded.environment import process_environment
 from telemetry_cli.embedded.ports import PortLeases, choose_ports
 from telemetry_cli.embedded.postgres import PostgresServer
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 # Whoever writes ends before whoever stores; servers of one row end together.
-_STOP_ORDER = (("daemon", "webserver", "edge"), ("code-server",), ("s3", "postgres"))
+_STOP_ORDER = (("daemon", "webserver", "edge"), ("code-server",), ("s3", "postgres", broker.NAME))
 _NEEDS = {
     "s3": (),
     "postgres": (),
+    broker.NAME: (),
     "edge": ("s3",),
     "code-server": ("postgres",),
     "webserver": ("postgres",),
@@ -61,6 +62,7 @@ class EmbeddedStack:
         *,
         code_location: str = orchestrator.CODE_LOCATION,
         only: Collection[str] | None = None,
+        mqtt: bool = False,
     ) -> None:
         """Name the stack.
 
@@ -69,12 +71,14 @@ class EmbeddedStack:
             console: Where to tell which server is ready; silent without it.
             code_location: Module, or path of a Python file, with the Dagster definitions.
             only: Names of the servers to start, such as `{"s3", "postgres"}`; all without it.
+            mqtt: Whether to start a broker too, and the edge's bridge to it.
         """
         self.settings = settings
         self.timings: dict[str, float] = {}
         self._console = console
         self._code_location = code_location
         self._only = only
+        self._mqtt = mqtt
         self._writing = threading.Lock()
         self._services: dict[str, Service] = {}
         self._exit = ExitStack()
@@ -92,13 +96,19 @@ class EmbeddedStack:
             undo.enter_context(StackLock(home))
             before = StackState.read(home)
             end_leftovers(before.processes)
-            wanted = preferred_ports(self.settings)
+            wanted = preferred_ports(self.settings, mqtt=self._mqtt)
             leases = undo.enter_context(PortLeases())
             ports = choose_ports(wanted, before.remembered(wanted), leases)
             self._secrets = ensure_secrets(self.settings.secrets_dir)
+            if self._mqtt:
+                broker.prepare_broker(self.settings.secrets_dir.resolve(), ports[broker.NAME])
             self.settings = resolve(self.settings, ports, self._secrets)
+            certificate = self.settings.tls_certificate
             self._state = StackState(
-                supervisor=ProcessMark.of(os.getpid()), ports=ports, preferred=wanted
+                supervisor=ProcessMark.of(os.getpid()),
+                ports=ports,
+                preferred=wanted,
+                certificate=str(certificate) if certificate else None,
             )
             self._supervisor = undo.enter_context(Supervisor(home / "logs"))
             self._prepare(ports)
@@ -205,7 +215,7 @@ class EmbeddedStack:
             for name, service in describe(
                 settings, self._secrets, ports, self._code_location
             ).items()
-            if self._only is None or name in self._only
+            if self._only is None or name in {*self._only, broker.NAME}
         }
 
     def _start(

@@ -61,12 +61,14 @@ class StackState:
         ports: Chosen port by server.
         preferred: The ports that were asked for then; another wish overrides the memory.
         processes: The servers' processes by name.
+        certificate: Path of the certificate that the edge shows; None when it speaks plain HTTP.
     """
 
     supervisor: ProcessMark | None = None
     ports: dict[str, int] = field(default_factory=dict)
     preferred: dict[str, int | None] = field(default_factory=dict)
     processes: dict[str, ProcessMark] = field(default_factory=dict)
+    certificate: str | None = None
 
     @classmethod
     def read(cls, home: Path) -> StackState:
@@ -79,6 +81,7 @@ class StackState:
                 ports=found["ports"],
                 preferred=found["preferred"],
                 processes={name: ProcessMark(**mark) for name, mark in found["processes"].items()},
+                certificate=found.get("certificate"),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return cls()

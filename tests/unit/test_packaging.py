@@ -158,6 +158,7 @@ def test_the_edge_is_given_its_own_keys_alone(
     assert services["edge"]["volumes"] == ["${TELEMETRY_SECRETS:?}/edge:/run/edge:ro"]
     assert services["edge"]["environment"]["TELEMETRY_SECRETS_DIR"] == "/run/edge"
     assert sorted(path.name for path in (secret_files / "edge").iterdir()) == [
+        "api_keys.audit.jsonl",
         "api_keys.json",
         "seal_keys.json",
         "token_keys.json",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest_lambda.audit import audit_file
+from ingest_lambda.key_store import KeyStore
 from ingest_lambda.keys import (
     KeyFileError,
-    KeyStore,
     create_key,
     list_keys,
     revoke_key,
     rotate_key,
 )
+from ingest_lambda.rate_limits import RateLimit
+from ingest_lambda.senders import Sender
 from telemetry_platform.clock import utc_now
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ def test_a_key_opens_and_rests_as_a_hash(path: Path) -> None:
 def test_scopes_hold(path: Path) -> None:
     create_key(path, "phones", ["mobile"])
     create_key(path, "all", ["*"])
-    phones, everything = list_keys(path)
+    phones, everything = (key.sender for key in list_keys(path))
     assert phones.may_send("mobile")
     assert not phones.may_send("wearable")
     assert everything.may_send("wearable")
@@ -113,5 +117,96 @@ def test_unknown_ids_are_refused(path: Path) -> None:
 def test_the_file_has_the_documented_members(path: Path) -> None:
     create_key(path, "phones")
     (entry,) = json.loads(path.read_text())["keys"]
-    members = {"id", "fleet", "sources", "hash", "created_at", "expires_at", "revoked_at"}
-    assert set(entry) == members
+    times = {"created_at", "expires_at", "revoked_at"}
+    assert set(entry) == {"id", "fleet", "sources", "hash", "rate_limit"} | times
+
+
+def test_a_key_ends_at_its_hour(path: Path) -> None:
+    soon = utc_now() + timedelta(hours=1)
+    _, text = create_key(path, "phones", expires_at=soon)
+    (key,) = list_keys(path)
+    assert key.valid_at(soon - timedelta(seconds=1))
+    assert not key.valid_at(soon)
+    assert KeyStore(path).verify(text) is not None
+    assert KeyStore(path).ended(text) is None
+
+
+def test_an_expired_key_is_told_from_an_unknown_one(path: Path) -> None:
+    key_id, text = create_key(path, "phones")
+    rotate_key(path, key_id, timedelta(0))
+    store = KeyStore(path)
+    assert store.verify(text) is None
+    ended = store.ended(text)
+    assert ended is not None
+    assert ended.id == key_id
+    assert store.ended(text[:-1] + ("a" if text[-1] != "a" else "b")) is None
+
+
+def test_a_key_cannot_be_born_dead(path: Path) -> None:
+    with pytest.raises(KeyFileError, match="before it is made"):
+        create_key(path, "phones", expires_at=utc_now())
+    assert not path.exists()
+
+
+def test_rotation_never_turns_an_ending_key_into_an_endless_one_unasked(path: Path) -> None:
+    end = utc_now() + timedelta(days=90)
+    key_id, _ = create_key(path, "phones", expires_at=utc_now() + timedelta(hours=1))
+    with pytest.raises(KeyFileError, match="say when"):
+        rotate_key(path, key_id)
+    rotate_key(path, key_id, expires_at=end)
+    rotate_key(path, key_id, may_never_expire=True)
+    assert [key.expires_at for key in list_keys(path)[1:]] == [end, None]
+
+
+def test_a_successor_keeps_rights_and_rate(path: Path) -> None:
+    key_id, _ = create_key(path, "phones", ["mobile"], rate_limit=RateLimit.of(5, 50))
+    rotate_key(path, key_id)
+    old, successor = list_keys(path)
+    assert successor.sender == Sender(successor.id, ("mobile",), RateLimit(5, 50))
+    assert old.expires_at is not None
+
+
+def test_changes_made_at_once_are_all_kept(path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = dict(pool.map(lambda n: create_key(path, f"fleet-{n}"), range(24)))
+    assert {key.id for key in list_keys(path)} == set(made)
+    assert all(KeyStore(path).verify(text) for text in made.values())
+
+
+def test_the_audit_log_tells_each_change_and_no_secret(path: Path) -> None:
+    key_id, text = create_key(path, "phones", ["mobile"])
+    new_id, new_text = rotate_key(path, key_id)
+    revoke_key(path, key_id)
+    revoke_key(path, key_id)
+    file = audit_file(path)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["event"], line["key_id"]) for line in lines] == [
+        ("created", key_id),
+        ("rotated", key_id),
+        ("created", new_id),
+        ("revoked", key_id),
+    ]
+    assert lines[1]["successor"] == new_id
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    hidden = [text.split("_", 2)[2], new_text.split("_", 2)[2]]
+    hidden += [key.hash for key in list_keys(path)]
+    assert not any(secret in file.read_text() for secret in hidden)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hash": "secret"},
+        {"created_at": "2026-01-01T00:00:00"},
+        {"expires_at": "soon"},
+        {"rate_limit": {"events_per_second": -1, "burst_events": 1}},
+        {"rate_limit": 5},
+    ],
+)
+def test_a_key_file_with_a_wrong_member_is_refused(path: Path, wrong: dict[str, Any]) -> None:
+    create_key(path, "phones")
+    document = json.loads(path.read_text())
+    document["keys"][0] |= wrong
+    path.write_text(json.dumps(document))
+    with pytest.raises(KeyFileError, match="not an API key file"):
+        list_keys(path)

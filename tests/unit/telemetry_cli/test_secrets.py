@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest_lambda.keys import KeyStore
+from ingest_lambda.key_store import KeyStore
 from telemetry_cli.embedded.secrets import ensure_secrets, read_secrets
 from telemetry_cli.errors import CommandError
 from telemetry_contracts.sealing import SealBox
@@ -24,9 +24,9 @@ def test_every_file_is_private(tmp_path: Path) -> None:
     ensure_secrets(directory)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
-    assert modes == dict.fromkeys(
-        ("servers.json", "token_keys.json", "seal_keys.json", "api_keys.json", "dev_api_key"), 0o600
-    )
+    names = ("servers", "token_keys", "seal_keys", "api_keys")
+    files = [*(f"{name}.json" for name in names), "api_keys.audit.jsonl", "dev_api_key"]
+    assert modes == dict.fromkeys(files, 0o600)
 
 
 def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_files_are_what_their_readers_expect(tmp_path: Path) -> None:
         (tmp_path / "dev_api_key").read_text().strip()
     )
     assert key is not None
-    assert key.may_send("mobile")
+    assert key.sender.may_send("mobile")
     assert KeyRing.from_file(tmp_path / "token_keys.json").current_version == 1
     box = SealBox.from_file(tmp_path / "seal_keys.json")
     assert box.open(box.seal(b"body")) == b"body"

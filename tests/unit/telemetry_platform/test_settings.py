@@ -37,6 +37,14 @@ def test_a_secret_is_not_shown() -> None:
     assert dsn(settings).endswith("hidden@h/d")
 
 
+@pytest.mark.parametrize(
+    "given", [{"tls_certificate": "/c"}, {"tls_key": "/k"}, {"rate_limit_burst_events": 5}]
+)
+def test_a_setting_that_needs_another_is_refused_alone(given: dict[str, str | int]) -> None:
+    with pytest.raises(ValueError, match="need"):
+        Settings.model_validate(given)
+
+
 def test_a_missing_database_says_how_to_get_one() -> None:
     with (
         process_settings(postgres_dsn="") as settings,

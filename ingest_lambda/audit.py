@@ -1,0 +1,61 @@
+"""The audit log of API keys: who may post, since when, and who still tries with an ended key.
+
+One JSON object a line in `api_keys.audit.jsonl` beside the key file, mode 0600, appended only. It
+names keys by id and never holds a secret or a hash.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import orjson
+
+from telemetry_platform.clock import utc_now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ingest_lambda.api_key import ApiKey
+
+CREATED = "created"
+ROTATED = "rotated"
+REVOKED = "revoked"
+REFUSED = "refused"
+
+
+def audit_file(key_file: Path) -> Path:
+    """Return the audit log that belongs to a key file."""
+    return key_file.with_name(f"{key_file.stem}.audit.jsonl")
+
+
+def record(key_file: Path, event: str, key: ApiKey, **details: object) -> None:
+    """Append one event of a key.
+
+    The line holds `at` (UTC), `event`, `key_id`, `fleet`, `sources`, `expires_at`, the account
+    (`uid`) of the process that saw it, and `details`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    line = orjson.dumps(
+        {
+            "at": utc_now(),
+            "event": event,
+            "key_id": key.id,
+            "fleet": key.fleet,
+            "sources": key.sources,
+            "expires_at": key.expires_at,
+            "uid": os.getuid(),
+            **details,
+        },
+        option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE,
+    )
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    descriptor = os.open(audit_file(key_file), flags, 0o600)
+    try:
+        # One write of an appended line does not mix with those of other processes.
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
