@@ -83,7 +83,7 @@ class Settings(BaseSettings):
 
     inbox_dir: Path | None = None
     quarantine_dir: Path | None = None
-    inbox_poll_seconds: float = 2.0
+    inbox_poll_seconds: float = 1.0
 
     commit_spacing_ms: int = 200
     max_head_bytes: int = 16 * 1024
