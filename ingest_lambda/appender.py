@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError as StoreError
 
-from telemetry_platform.delta_log import DeltaLog, Prepared, TableUnsuitable
+from telemetry_platform.delta_log import DeltaLog, TableUnsuitable
 
 if TYPE_CHECKING:
     import polars as pl
 
     from telemetry_platform.layout import Table
+    from telemetry_platform.log_entries import Prepared
     from telemetry_platform.settings import Settings
 
 _log = logging.getLogger(__name__)
