@@ -16,6 +16,14 @@ from starlette.types import Receive, Scope, Send
 from ingest_lambda.problems import Problem, too_large
 
 _JSON = [(b"content-type", b"application/json")]
+# Who sends, and how the body is read: a proxy may have judged another copy than the one read here.
+_ONCE = (
+    b"authorization",
+    b"content-encoding",
+    b"content-type",
+    b"idempotency-key",
+    b"x-api-key",
+)
 
 
 class ClientGone(Exception):
@@ -23,13 +31,20 @@ class ClientGone(Exception):
 
 
 class Call:
-    """A request, as far as it was read."""
+    """A request, as far as it was read.
+
+    Raises:
+        Problem: 400 when a header that decides about the request came twice.
+    """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
+        headers = scope["headers"]
         # Of a header that came twice the first one counts.
-        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self._headers: dict[bytes, bytes] = dict(reversed(headers))
+        if len(self._headers) != len(headers):
+            _refuse_ambiguous([name for name, _ in headers])
 
     def header(self, name: bytes) -> str | None:
         """Return the value of a header, whose name is in small letters."""
@@ -88,6 +103,12 @@ async def reply_problem(send: Send, problem: Problem) -> None:
     """Send problem details."""
     headers = [(name.encode(), value.encode()) for name, value in problem.headers().items()]
     await reply(send, problem.status, orjson.dumps(problem.document()), headers)
+
+
+def _refuse_ambiguous(names: list[bytes]) -> None:
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise Problem(HTTPStatus.BAD_REQUEST, "ambiguous-header", f"send {name.decode()} once")
 
 
 @lru_cache(maxsize=256)

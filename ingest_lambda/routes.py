@@ -5,6 +5,7 @@ Who may post is `auth`'s matter.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from hashlib import blake2b
@@ -24,6 +25,8 @@ from ingest_lambda.senders import Sender
 
 _log = logging.getLogger(__name__)
 _MAX_IDEMPOTENCY_KEY = 255
+# Decompressed, a longer body may have so many bytes that other connections would feel it.
+_UNPACK_IN_THREAD_BYTES = 64 * 1024
 
 
 class Door(NamedTuple):
@@ -102,12 +105,12 @@ class EventRoute:
         )
 
     async def _answer(self, call: Call, sender: Sender, source: str, body: bytes) -> Answer:
-        read = read_body(
-            body,
-            call.header(b"content-type") or "",
-            call.header(b"content-encoding") or "",
-            self._max_text,
-        )
+        content_type = call.header(b"content-type") or ""
+        coding = call.header(b"content-encoding") or ""
+        if len(body) > _UNPACK_IN_THREAD_BYTES:
+            read = await asyncio.to_thread(read_body, body, content_type, coding, self._max_text)
+        else:
+            read = read_body(body, content_type, coding, self._max_text)
         answer = await self._edge.receive(source, read)
         self._gate.charge(sender, answer.accepted + answer.duplicate + answer.rejected)
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from hashlib import blake2b
@@ -10,7 +11,14 @@ from typing import Any
 import msgspec
 import orjson
 
+from telemetry_contracts.conversions import Unreadable
+
 _VERSION_8 = 8
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+MAX_EXTRAS_BYTES = 1024 * 1024
+MAX_EXTRAS_DEPTH = 32
+MAX_EXTRAS_KEYS = 1000
+"""Most keys of unknown fields, nested ones too; what Elasticsearch takes by default."""
 
 encode_canonical: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").encode
 """Writes JSON with sorted keys: the same values give the same bytes."""
@@ -20,9 +28,31 @@ def encode_extras(extras: dict[str, Any]) -> str:
     """Return unknown fields as JSON with sorted keys.
 
     Raises:
-        TypeError: They are nested too deeply (more than 254 levels).
+        Unreadable: They are too many, nested too deeply, too long, or have a NUL character.
     """
-    return orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode()
+    _check_nesting(extras)
+    text = orjson.dumps(extras, option=orjson.OPT_SORT_KEYS)
+    if len(text) > MAX_EXTRAS_BYTES:
+        message = f"expected unknown fields of at most {MAX_EXTRAS_BYTES} bytes"
+        raise Unreadable("size", message)
+    # Postgres has no NUL, neither in text nor in jsonb: one would stop the table it comes to.
+    if b"\\u0000" in text and _NUL.search(text):
+        raise Unreadable("text", "expected text without NUL characters")
+    return text.decode()
+
+
+def _check_nesting(extras: dict[str, Any]) -> None:
+    level: list[Any] = [extras]
+    keys = 0
+    for _ in range(MAX_EXTRAS_DEPTH):
+        keys += sum(len(node) for node in level if type(node) is dict)
+        if keys > MAX_EXTRAS_KEYS:
+            raise Unreadable("keys", f"expected at most {MAX_EXTRAS_KEYS} keys of unknown fields")
+        values = [node.values() if type(node) is dict else node for node in level]
+        level = [value for some in values for value in some if type(value) in (dict, list)]
+        if not level:
+            return
+    raise Unreadable("depth", f"expected at most {MAX_EXTRAS_DEPTH} levels of nesting")
 
 
 def given_event_id(salt: bytes, device_id: str, client_id: str) -> str:

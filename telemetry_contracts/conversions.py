@@ -53,7 +53,8 @@ def to_number(value: Any) -> float | None:  # noqa: ANN401
         text = value.strip()
         if not text:
             return None
-        number = text
+        # Python's own notation `1_000` is no number elsewhere.
+        number = "" if "_" in text else text
     else:
         raise Unreadable("type", f"expected a number, found {_kind(value)}")
     try:

@@ -118,6 +118,7 @@ def read_csv_events(  # noqa: PLR0913, PLR0917 - all but the source are needed
     raw = text.regular
     frame, failures = _convert_columns(raw, layout, keyring)
     failures.append(ragged_failures(text))
+    failures.append(_nul_failures(raw, layout))
     failures.extend(_break_rules(frame, raw, layout, received_at))
     log = build_log(failures, file, layout.personal, keyring)
     refused = log["row"].unique()
@@ -226,10 +227,23 @@ def _break_rules(
     return broken
 
 
+def _unknown(raw: pl.DataFrame, layout: _Layout) -> list[str]:
+    known = {path.path[0] for field, path in layout.places if field.name != EVENT_ID} | {ROW}
+    return [name for name in raw.columns if name not in known]
+
+
+def _nul_failures(raw: pl.DataFrame, layout: _Layout) -> pl.DataFrame:
+    """Return the unknown values with NUL characters, which `encode_extras` refuses as well."""
+    return failures_frame(
+        (row, name, "text", None, "expected text without NUL characters")
+        for name in _unknown(raw, layout)
+        for row in raw.filter(pl.col(name).str.contains("\x00", literal=True))[ROW]
+    )
+
+
 def _extras(raw: pl.DataFrame, layout: _Layout) -> list[pl.Series]:
     """Return the columns that no contract field reads, as one JSON text a row."""
-    known = {path.path[0] for field, path in layout.places if field.name != EVENT_ID} | {ROW}
-    unknown = [name for name in raw.columns if name not in known]
+    unknown = _unknown(raw, layout)
     if not unknown:
         return []
     present = pl.any_horizontal(pl.col(unknown).is_not_null())

@@ -117,8 +117,8 @@ class EventReader:
         if extras:
             try:
                 out[EXTRAS_KEY] = encode_extras(extras)
-            except TypeError:
-                return _refused("depth", None, "expected fewer levels of nesting")
+            except Unreadable as error:
+                return _refused(error.rule, None, error.message)
         payload = encode_canonical(out)
         if given is None:
             given = derived_event_id(

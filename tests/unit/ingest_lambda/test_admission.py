@@ -76,9 +76,77 @@ def test_two_events_in_one_line_are_refused(reader: PostReader, text: bytes) -> 
     assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
-@pytest.mark.parametrize("text", [b"", b" \n ", b"nonsense", b"[1,", b"[" * 5_000, b'["\\ud800"]'])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b" \n ", b"nonsense", b"[1,", b"[" * 5_000, b"[1 2]", b"[1[2]", b"[1]]", b"[NaN,]"],
+)
 @pytest.mark.parametrize("is_lines", [False, True])
 def test_a_body_without_json_is_refused(reader: PostReader, text: bytes, *, is_lines: bool) -> None:
     with pytest.raises(Problem) as caught:
         reader.read(Body(text, is_lines), MOST)
     assert caught.value.status == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"session":{"id":"a","timestamp":"2026-01-05T10:00:00"},"session":%b}',
+        b'{"session":{"id":"a"},"sess\\u0069on":%b}',
+        b'{"event_id":"one","event_id":"other","session":%b}',
+        b'{"new":1,"new":2,"session":{"id":"a"},"session":%b}',
+    ],
+)
+def test_of_a_key_that_comes_twice_the_last_counts_however_it_is_read(
+    reader: PostReader, text: bytes
+) -> None:
+    twice = text % b'{"id":"b","timestamp":"2026-01-05T10:00:01"}'
+    once = orjson.dumps(orjson.loads(twice))
+    expected = reader.read(Body(once, is_lines=False), MOST).events
+    for body in (array(twice), array(BAD, twice), Body(twice, is_lines=True)):
+        events = reader.read(body, MOST).events
+        assert (events.device_ids[-1], events.event_ids[-1], events.payloads[-1]) == (
+            expected.device_ids[0],
+            expected.event_ids[0],
+            expected.payloads[0],
+        )
+    assert expected.device_ids[0] == "session:b"
+
+
+@pytest.mark.parametrize("year", ["1970", "2199"])
+def test_a_time_that_cannot_be_believed_is_read_and_left_to_silver(
+    reader: PostReader, year: str
+) -> None:
+    event = {"session": {"id": "s", "timestamp": f"{year}-01-05T10:00:00"}}
+    post = reader.read(Body(orjson.dumps(event), is_lines=False), MOST)
+    assert len(post.events.positions) == 1
+    assert not post.refused
+
+
+@pytest.mark.parametrize("year", ["1969", "2200"])
+def test_a_time_that_is_another_unit_is_refused_and_kept(reader: PostReader, year: str) -> None:
+    text = b'{"session":{"id":"s","timestamp":"%b-01-05T10:00:00"}}' % year.encode()
+    post = reader.read(Body(text, is_lines=False), MOST)
+    assert [(each.refusal.violations[0].rule, each.text) for each in post.refused] == [
+        ("time", text)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "stage"),
+    [
+        (b'"\\ud800"', DECODE),
+        (b"NaN", DECODE),
+        (b'"\x00"', DECODE),
+        (b"9" * 5_000, DECODE),
+        (b'"\xed\xa0\x80"', DECODE),
+        (b"1e999", DECODE),
+        (b'"\\u0000"', READ),
+    ],
+)
+def test_text_and_numbers_that_are_none_are_refused_alone(
+    reader: PostReader, value: bytes, stage: str
+) -> None:
+    bad = GOOD[:-1] + b',"new":' + value + b"}"
+    post = reader.read(array(GOOD, bad, GOOD), MOST)
+    assert list(post.events.positions) == [0, 2]
+    assert [(each.stage, each.text) for each in post.refused] == [(stage, bad)]

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_lambda.bodies import decompress, read_body, split_events
+from ingest_lambda.bodies import MAX_VALUES, decompress, read_body, split_events
 from ingest_lambda.problems import Problem
 
 pytestmark = pytest.mark.unit
@@ -76,6 +76,30 @@ def test_gzip_is_recognised_without_the_header() -> None:
 def test_the_limit_holds_while_decompressing(coding: str) -> None:
     bomb = ENCODE[coding](b"[" + b" " * 3_000_000 + b"]")
     assert status_of(bomb, coding=coding) == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "deflate"])
+def test_a_bomb_is_refused_long_before_the_limit(coding: str) -> None:
+    bomb = ENCODE[coding](b" " * 3_000_000)
+    with pytest.raises(Problem, match="200 times"):
+        decompress(bomb, coding, 2**40)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "deflate"])
+def test_a_small_body_may_shrink_to_nothing(coding: str) -> None:
+    plain = b" " * 2**20
+    assert decompress(ENCODE[coding](plain), coding, 2**40) == plain
+
+
+@pytest.mark.parametrize("text", [b"[" + b"1," * MAX_VALUES + b"1]", b"1\n" * (MAX_VALUES + 1)])
+def test_more_values_than_memory_bears_are_refused_unread(text: bytes) -> None:
+    with pytest.raises(Problem, match="values"):
+        read_body(text, JSON, "", 2**40)
+
+
+def test_a_large_body_of_few_values_is_read() -> None:
+    text = b'{"a":"%b"}' % (b"x" * 3 * MAX_VALUES)
+    assert read_body(text, JSON, "", 2**40).text == text
 
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "deflate"])

@@ -71,7 +71,9 @@ def test_numbers(value: Any, number: float | None) -> None:
     assert to_number(value) == number
 
 
-@pytest.mark.parametrize("value", [True, "NaN", "inf", "1e999", math.nan, "1,5", "0x1", [1], {}])
+@pytest.mark.parametrize(
+    "value", [True, "NaN", "inf", "1e999", math.nan, "1,5", "1_0", "0x1", [1], {}]
+)
 def test_what_is_no_number(value: Any) -> None:
     with pytest.raises(Unreadable):
         to_number(value)

@@ -150,6 +150,12 @@ def test_rows_of_the_wrong_length_are_refused_whole_and_kept_whole(read: Read) -
     assert found.bad["temperature"].to_list() == [None, "24.65"]
 
 
+def test_nul_in_an_unknown_column_is_refused_as_the_reader_refuses_it(read: Read) -> None:
+    found = read(f"{CITY},odd", f"{CITY_ROW},a\x00b", f"{CITY_ROW},ab")
+    assert complaints(found) == [(1, "odd", "text", None)]
+    assert found.good.height == 1
+
+
 def test_personal_columns_leave_as_tokens_only(read: Read, keyring: KeyRing) -> None:
     mail, network = "ada@example.org", "Ada's network"
     found = read(

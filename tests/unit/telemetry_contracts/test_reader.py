@@ -14,6 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telemetry_contracts.canonical import (
+    MAX_EXTRAS_BYTES,
+    MAX_EXTRAS_DEPTH,
+    MAX_EXTRAS_KEYS,
+)
 from telemetry_contracts.contract import EXTRAS_KEY
 from telemetry_contracts.frames import DTYPES, parse_payload, payload_dtype
 from telemetry_contracts.reader import EventReader, Reading, Refusal, compile_reader
@@ -338,11 +343,44 @@ def test_a_session_stands_for_a_phone_without_an_id_and_yields_to_one(
     assert read(readers, "mobile", PHONE | {"device": {"id": "p"}}).device_id == "p"
 
 
-def test_nesting_that_cannot_be_written_is_refused(readers: dict[str, EventReader]) -> None:
-    deep: Any = 1
-    for _ in range(500):
-        deep = [deep]
-    assert refuse(readers, "wearable", WATCH | {"deep": deep}) == [("depth", "")]
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else 1
+
+
+@pytest.mark.parametrize(
+    ("unknown", "rule"),
+    [
+        ({"deep": nested(MAX_EXTRAS_DEPTH)}, "depth"),
+        ({"deep": nested(500)}, "depth"),
+        ({str(number): 1 for number in range(MAX_EXTRAS_KEYS + 1)}, "keys"),
+        ({"many": [{"a": 1}] * MAX_EXTRAS_KEYS}, "keys"),
+        ({"long": "x" * MAX_EXTRAS_BYTES}, "size"),
+        ({"text": "a\x00"}, "text"),
+        ({"key\x00": 1}, "text"),
+        ({"text": ["\\\x00"]}, "text"),
+    ],
+)
+def test_unknown_fields_that_no_table_could_hold_are_refused(
+    readers: dict[str, EventReader], unknown: dict[str, Any], rule: str
+) -> None:
+    assert refuse(readers, "wearable", WATCH | unknown) == [(rule, "")]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"deep": nested(MAX_EXTRAS_DEPTH - 1)},
+        {str(number): 1 for number in range(MAX_EXTRAS_KEYS)},
+        {"long": "x" * (MAX_EXTRAS_BYTES - 20)},
+        {"text": "\\u0000"},
+    ],
+    ids=["depth", "keys", "size", "text"],
+)
+def test_unknown_fields_are_kept_up_to_their_limits(
+    readers: dict[str, EventReader], unknown: dict[str, Any]
+) -> None:
+    payload = orjson.loads(read(readers, "wearable", WATCH | unknown).payload)
+    assert orjson.loads(payload[EXTRAS_KEY]) == unknown
 
 
 def test_events_are_read_the_same_by_every_reader_with_the_same_keys(
