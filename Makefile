@@ -44,7 +44,7 @@ test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check
-check: setup check-code check-dbt check-definitions check-contracts ## Format, lint, types, imports, dbt, definitions, contracts
+check: setup check-code check-dbt check-definitions check-contracts check-aws ## Format, lint, types, imports, dbt, definitions, contracts, AWS template
 
 .PHONY: check-code
 check-code: setup
@@ -69,9 +69,23 @@ LOAD = import dagster; from telemetry_assets.definitions import definitions; \
 check-contracts: setup
 	$(BIN)/telemetry contracts check
 
+.PHONY: check-aws
+check-aws: setup
+	$(BIN)/cfn-lint deploy/aws/template.yaml
+
+.PHONY: lambda
+lambda: setup ## Put together what the Lambda image holds; measure its size and its cold start
+	@deploy/aws/assemble '$(SCRATCH)/lambda'
+	@$(BIN)/python deploy/aws/cold_start.py '$(SCRATCH)/lambda'
+
 .PHONY: bench
 bench: setup ## Measure the promised figures; one of them: make bench ARGS=edge
 	@$(BIN)/telemetry bench $(ARGS)
+
+FUZZ_RUNS := 100000
+.PHONY: fuzz
+fuzz: setup ## Read bodies that no client would send: make fuzz FUZZ_RUNS=1000000
+	@$(BIN)/python -m tests.fuzz --runs $(FUZZ_RUNS) $(ARGS)
 
 .PHONY: format
 format: setup ## Format the code and mend what the linter can
@@ -82,6 +96,7 @@ format: setup ## Format the code and mend what the linter can
 lock: ## Resolve the dependencies anew (needs uv); LOCK_ARGS=--upgrade takes newer versions
 	uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.lock
 	uv pip compile $(LOCK) --constraint requirements.lock pyproject.toml -o deploy/docker/requirements.lock
+	uv pip compile $(LOCK) --constraint requirements.lock deploy/aws/requirements.in -o deploy/aws/requirements.lock
 LOCK = -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $(LOCK_ARGS)
 
 .PHONY: clean

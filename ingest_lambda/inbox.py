@@ -90,6 +90,18 @@ class Inbox:
             self._feeder.feed()
         return sum(self._land(batch) for batch in self._batches())
 
+    def land(self, keys: list[str]) -> int:
+        """Land these objects of the S3 inbox.
+
+        Returns:
+            The number of files finished; one that breaks the reader stays where it is.
+
+        Raises:
+            ClientError: An object is not there, or the object store refuses.
+            BotoCoreError, NotDurable, QueueFull: See `look_once`.
+        """
+        return self._land([_Waiting(key, 0, "") for key in keys])
+
     def _batches(self) -> Iterator[list[_Waiting]]:
         batch: list[_Waiting] = []
         size = 0

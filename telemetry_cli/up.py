@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from telemetry_cli.embedded.broker import PASSWORD_FILE, embedded_url
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_cli.embedded.services import SERVERS
 from telemetry_cli.embedded.stack import EmbeddedStack
@@ -39,7 +40,12 @@ OnlyOption = Annotated[
 ]
 
 
-def up(only: OnlyOption = None, as_json: JsonOption = False) -> None:
+MqttOption = Annotated[
+    bool, typer.Option("--mqtt", help="Start an MQTT broker too, and take what is published there.")
+]
+
+
+def up(only: OnlyOption = None, mqtt: MqttOption = False, as_json: JsonOption = False) -> None:
     """Start the whole stack on this machine and serve until Ctrl-C.
 
     Starts an S3 server, Postgres, the edge that accepts events, and Dagster, all on 127.0.0.1.
@@ -54,7 +60,7 @@ def up(only: OnlyOption = None, as_json: JsonOption = False) -> None:
     console = None if as_json else people()
     with (
         ending_on_signals() as ended,
-        EmbeddedStack(get_settings(), console, only=only) as stack,
+        EmbeddedStack(get_settings(), console, only=only, mqtt=mqtt) as stack,
     ):
         seconds = stack.start(ended)
         if ended.is_set():
@@ -109,6 +115,8 @@ def show_addresses(settings: Settings, seconds: float) -> None:
         "dagster": "Dagster UI",
         "s3": "S3",
         "postgres": "Postgres",
+        "mqtt": "Publish events to",
+        "mqtt_password_file": "MQTT password (file)",
         "inbox": "CSV inbox",
         "quarantine": "Quarantined files",
         "dev_api_key_file": "API key (file)",
@@ -118,7 +126,7 @@ def show_addresses(settings: Settings, seconds: float) -> None:
     print_table(
         f"The stack is up ({seconds:.1f} s). Ctrl-C stops it.",
         ("What", "Where"),
-        [(label, found[name]) for name, label in labels.items()],
+        [(label, found[name]) for name, label in labels.items() if name in found],
     )
     people().print('Settings for other programs:  eval "$(telemetry env)"')
 
@@ -136,4 +144,16 @@ def addresses(settings: Settings) -> dict[str, str]:
         "quarantine": str(settings.quarantine_dir),
         "dev_api_key_file": str(settings.secrets_dir / DEVELOPMENT_KEY_FILE),
         "logs": str(settings.home / "logs"),
+        **_broker_addresses(settings),
     }
+
+
+def _broker_addresses(settings: Settings) -> dict[str, str]:
+    if not settings.mqtt_url:
+        return {}
+    user = f"  user {settings.mqtt_username}" if settings.mqtt_username else ""
+    topics = ", ".join(settings.mqtt_topics)
+    found = {"mqtt": f"{settings.mqtt_url}{user}  topics {topics}"}
+    if settings.mqtt_url == embedded_url(settings.mqtt_port):
+        found["mqtt_password_file"] = str(settings.secrets_dir / PASSWORD_FILE)
+    return found

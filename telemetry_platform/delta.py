@@ -32,12 +32,13 @@ def storage_options(settings: Settings) -> dict[str, str]:
     """Return delta-rs options for the configured object store; none for a local lake."""
     if not settings.root.startswith("s3://"):
         return {}
-    secret = settings.aws_secret_access_key
+    secret, session = settings.aws_secret_access_key, settings.aws_session_token
     options = {
         "AWS_REGION": settings.s3_region,
         "AWS_ENDPOINT_URL": settings.s3_endpoint,
         "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else None,
+        "AWS_SESSION_TOKEN": session.get_secret_value() if session else None,
         "AWS_ALLOW_HTTP": "true" if (settings.s3_endpoint or "").startswith("http:") else None,
     }
     return {key: value for key, value in options.items() if value}

@@ -13,13 +13,14 @@ def s3_client(settings: Settings) -> Any:  # noqa: ANN401  (boto3 clients are ma
     import boto3
     from botocore.config import Config
 
-    secret = settings.aws_secret_access_key
+    secret, session = settings.aws_secret_access_key, settings.aws_session_token
     return boto3.client(
         "s3",
         endpoint_url=settings.s3_endpoint,
         region_name=settings.s3_region,
         aws_access_key_id=settings.aws_access_key_id,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
+        aws_session_token=session.get_secret_value() if session else None,
         config=Config(
             retries={"mode": "standard", "max_attempts": 4},
             connect_timeout=5,

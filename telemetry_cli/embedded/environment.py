@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -31,6 +31,7 @@ _INHERITED = (
 _UNPREFIXED = {
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
     "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "aws_session_token": "AWS_SESSION_TOKEN",
     "secrets_path": "TELEMETRY_SECRETS_DIR",
 }
 DAGSTER_DATABASE_VARIABLE = "TELEMETRY_DAGSTER_PG_DATABASE"
@@ -104,6 +105,6 @@ def _text(value: object) -> str:
         return value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, dict):
+        return json.dumps(value)
     return str(value)
