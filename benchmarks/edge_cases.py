@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,12 +16,15 @@ import orjson
 import polars as pl
 
 from benchmarks.bodies import EVENT_BYTES
+from benchmarks.closed_hours import FILES_AN_HOUR, fill_closed_hours
 from benchmarks.figures import Figure
 from benchmarks.floors import bare_server, orjson_decode_rate
 from benchmarks.load import Load, Outcome
 from benchmarks.peers.object_per_event import peer_server
+from telemetry_assets.lakehouse.compaction import compact_closed_hours
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
@@ -99,9 +103,34 @@ def edge_invalid(runs: int, posts: int = 300, events: int = 100) -> list[Figure]
                 f"{posts:,} posts of {events} events; valid alone {valid:,.0f} events/s",
                 target=0.7,
                 higher_is_better=True,
-            )  # fmt: skip
+            )
         )
     return figures
+
+
+def edge_compacting(runs: int, seconds: int = 20) -> list[Figure]:
+    """Measure a steady load while closed hours of the same table are compacted."""
+    load = Load("", _MOBILE, 100 * seconds, 100, connections=32, rate=100.0)
+    outcomes, compacted = [], 0
+    for _ in range(runs):
+        with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack:
+            stack.start()
+            settings = stack.settings
+            fill_closed_hours(settings)
+            ready = _ready(settings, load)
+            with ThreadPoolExecutor(1) as pool:
+                work = pool.submit(
+                    compact_closed_hours, settings, [LANDING_EVENTS], utc_now(), least_files=8
+                )
+                outcomes.append(send(ready))
+                compacted += len(work.result())
+            if outcomes[-1].accepted != load.posts * load.events:
+                raise LostRowsError(f"{outcomes[-1].accepted:,} events were accepted")
+    sizes = (
+        f"100 posts of 100 events a second for {seconds} s; "
+        f"{compacted // runs} closed hours of {FILES_AN_HOUR} files compacted meanwhile"
+    )
+    return _latencies("edge, compaction beside it: acknowledged", outcomes, sizes, target_p99=400.0)
 
 
 def edge_peer(runs: int, posts: int = 1_000) -> list[Figure]:
@@ -156,12 +185,16 @@ def _measure(runs: int, load: Load) -> list[Outcome]:
     with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack:
         stack.start()
         settings = stack.settings
-        key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8")
-        ready = replace(load, url=settings.ingest_url, api_key=key.strip())
+        ready = _ready(settings, load)
         warm = send(replace(ready, posts=max(1, load.posts // 10)))
         outcomes = [send(ready) for _ in range(runs)]
         _assert_stored(settings, [warm, *outcomes], load.posts)
     return outcomes
+
+
+def _ready(settings: Settings, load: Load) -> Load:
+    key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8")
+    return replace(load, url=settings.ingest_url, api_key=key.strip())
 
 
 def _assert_stored(settings: Settings, outcomes: Sequence[Outcome], posts: int) -> None:

@@ -43,6 +43,7 @@ class Load:
         seconds: Ends the run early; what was sent by then is counted.
         invalid_percent: How many of a hundred events are such as an edge refuses.
         lines: Whether to send NDJSON compressed with zstd instead of JSON.
+        rate: Posts a second over all connections; as fast as answers come without it.
     """
 
     url: str
@@ -54,6 +55,7 @@ class Load:
     seconds: float = 60.0
     invalid_percent: int = 0
     lines: bool = False
+    rate: float | None = None
 
 
 @dataclass(slots=True)
@@ -78,18 +80,26 @@ class Outcome:
 class _Run:
     """The posts that are left, and what is known of those that were answered."""
 
-    def __init__(self, requests: deque[bytes], seconds: float) -> None:
+    def __init__(self, requests: deque[bytes], seconds: float, rate: float | None) -> None:
         self.requests = requests
         self.latencies: list[float] = []
         self.statuses: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.broken = 0
         self.deadline = time.perf_counter() + seconds
+        self._pause = 1 / rate if rate else 0.0
+        self._slot = time.perf_counter()
 
     def next(self) -> bytes | None:
         if not self.requests or time.perf_counter() > self.deadline:
             return None
         return self.requests.popleft()
+
+    def wait(self) -> float:
+        """Return the seconds until the next post may leave."""
+        now = time.perf_counter()
+        self._slot = max(self._slot + self._pause, now) if self._pause else now
+        return self._slot - now
 
     def answered(self, seconds: float, status: bytes, body: bytes) -> None:
         self.latencies.append(seconds)
@@ -139,6 +149,9 @@ class _Connection(asyncio.Protocol):
             self._done.set_result(None)
             self._transport.close()
             return
+        asyncio.get_running_loop().call_later(self._run.wait(), self._write, request)
+
+    def _write(self, request: bytes) -> None:
         self._started = time.perf_counter()
         self._transport.write(request)
 
@@ -179,7 +192,7 @@ async def run(load: Load) -> Outcome:
         lines=load.lines,
     )
     requests = deque(_request(load, f"{host}:{port}", body) for body in bodies)
-    state = _Run(requests, load.seconds)
+    state = _Run(requests, load.seconds, load.rate)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     done = [loop.create_future() for _ in range(load.connections)]

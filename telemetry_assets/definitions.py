@@ -8,6 +8,7 @@ from telemetry_assets.dbt_lineage import lineage
 from telemetry_assets.defs.gold import gold_asset
 from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
 from telemetry_assets.defs.landing import landing_assets
+from telemetry_assets.defs.maintenance import compact_every_hour, compact_landing
 from telemetry_assets.defs.marts import marts_asset, marts_checks
 from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, silver_asset
 from telemetry_assets.defs.replay import replay_rejected, replays_asset
@@ -42,8 +43,8 @@ def definitions() -> dg.Definitions:
             marts,
         ],
         asset_checks=[checks],
-        schedules=[check_marts(checks)],
-        jobs=[refine_hour(checks), load_registries, replay_rejected],
+        schedules=[check_marts(checks), compact_every_hour],
+        jobs=[refine_hour(checks), load_registries, replay_rejected, compact_landing],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

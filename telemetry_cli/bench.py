@@ -31,7 +31,8 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="edge, singles, lines, invalid, peer, csv, freshness, memory, demo; all without one."
+            help="edge, singles, lines, invalid, compacting, peer, csv, freshness, memory, demo; "
+            "all without one."
         ),
     ] = None,
     *,
@@ -93,6 +94,7 @@ def _cases() -> dict[str, Case]:
         "singles": edge_cases.edge_singles,
         "lines": edge_cases.edge_lines,
         "invalid": edge_cases.edge_invalid,
+        "compacting": edge_cases.edge_compacting,
         "peer": edge_cases.edge_peer,
         "csv": pipeline_cases.csv_to_marts,
         "freshness": pipeline_cases.post_to_mart,

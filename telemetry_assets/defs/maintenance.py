@@ -1,0 +1,51 @@
+"""Upkeep of the landing tables: their small files are joined once an hour is over."""
+
+import dagster as dg
+from pydantic import Field
+
+from telemetry_assets.lakehouse.compaction import compact_closed_hours
+from telemetry_platform.clock import HOUR, utc_now
+from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
+from telemetry_platform.settings import get_settings
+
+_TABLES = (LANDING_EVENTS, LANDING_REJECTED, LANDING_FILES)
+_MINUTE_OF_THE_HOUR = 20
+
+
+class CompactionConfig(dg.Config):
+    """When an hour is worth rewriting."""
+
+    least_files: int = Field(default=8, ge=2, description="Hours with fewer files are left alone.")
+    closed_hours: int = Field(
+        default=1, ge=1, description="How many hours must have passed since an hour was over."
+    )
+
+
+@dg.op(description="Join the small files of closed hours in the landing tables.")
+def compact_hours(context: dg.OpExecutionContext, config: CompactionConfig) -> int:
+    """Compact and say what became of each hour; returns the number of hours."""
+    closed_at = utc_now() - HOUR * (config.closed_hours - 1)
+    done = compact_closed_hours(get_settings(), _TABLES, closed_at, config.least_files)
+    rows = [f"| {each.table} | {each.source} | {each.hour} | {each.files_before} | "
+            f"{each.files_after} |" for each in done]  # fmt: skip
+    header = ["| table | source | hour | files before | after |", "|---|---|---|---|---|"]
+    context.add_output_metadata(
+        {"hours": len(done), "compacted": dg.MetadataValue.md("\n".join(header + rows))}
+    )
+    return len(done)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Join the small files of closed hours. Changes no row and can be repeated at will.",
+)
+def compact_landing() -> None:
+    """Compact the landing tables."""
+    compact_hours()
+
+
+compact_every_hour = dg.ScheduleDefinition(
+    job=compact_landing,
+    cron_schedule=f"{_MINUTE_OF_THE_HOUR} * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
