@@ -127,7 +127,8 @@ class WarehouseLoad:
             else:
                 cursor.execute(f"DELETE FROM {table.qualified} WHERE {where}")  # noqa: S608
             if not come.is_empty():
-                self._ingest(cursor, table, come)
+                # In the order of its index, so that Postgres fills one page of it after another.
+                self._ingest(cursor, table, come.sort(table.searched))
         if come.height >= _ANALYZE_FROM_ROWS:
             self._grown.append(table)
         return frame.height

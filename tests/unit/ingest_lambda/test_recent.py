@@ -19,7 +19,7 @@ KEY = event_keys("mobile", [ID])[0]
 
 def test_an_id_is_a_duplicate_while_its_first_copy_is_under_way() -> None:
     recent = RecentIds(10)
-    commit: Future[int] = Future()
+    commit: Future[int | None] = Future()
     assert recent.fresh([KEY]) == ([True], set())
     recent.claim([KEY], commit)
     assert recent.fresh([KEY]) == ([False], {commit})
@@ -29,7 +29,7 @@ def test_an_id_is_a_duplicate_while_its_first_copy_is_under_way() -> None:
 
 def test_an_id_whose_commit_failed_is_new_again() -> None:
     recent = RecentIds(10)
-    commit: Future[int] = Future()
+    commit: Future[int | None] = Future()
     recent.claim([KEY], commit)
     commit.set_exception(RuntimeError())
     assert recent.fresh([KEY]) == ([True], set())

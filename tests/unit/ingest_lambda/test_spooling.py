@@ -19,7 +19,7 @@ from telemetry_platform.layout import Table
 from tests.stack_process import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from telemetry_platform.settings import Settings
 
@@ -56,7 +56,7 @@ class Writer:
         self.open()
 
     @contextmanager
-    def outage(self) -> Iterator[None]:
+    def outage(self) -> Generator[None]:
         """Take the table away, as a store that is gone does."""
         table = self._table_path()
         away = table.with_name("away")
