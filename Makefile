@@ -82,6 +82,11 @@ lambda: setup ## Put together what the Lambda image holds; measure its size and 
 bench: setup ## Measure the promised figures; one of them: make bench ARGS=edge
 	@$(BIN)/telemetry bench $(ARGS)
 
+FAULT_ROUNDS := 20
+.PHONY: faults
+faults: setup ## Kill edge and store at random moments under load: make faults FAULT_ROUNDS=20
+	@FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest tests/faults
+
 FUZZ_RUNS := 100000
 .PHONY: fuzz
 fuzz: setup ## Read bodies that no client would send: make fuzz FUZZ_RUNS=1000000

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 _HEAD_END = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100"
 _CHUNK = 65_536
-_SLOW_SECONDS = 1.5
+_SLOW_SECONDS = 0.7
 
 
 class Fault(StrEnum):

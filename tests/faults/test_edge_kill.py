@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-ROUNDS = 5
+ROUNDS = 3
 CLIENTS = 8
 
 
