@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import signal
 import socket
 import sys
 from threading import Event, Thread
@@ -27,6 +26,7 @@ from ingest_lambda.probe import UnsafeStore
 from ingest_lambda.problems import Problem
 from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.settings import get_settings
+from telemetry_platform.signals import ending_on_signals
 
 if TYPE_CHECKING:
     from ingest_lambda.edge import Edge
@@ -188,15 +188,13 @@ def main() -> int:
     except (UnsafeStore, TableUnsuitable, DeltaError, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     server, thread = start_http_server(
         settings.edge_port, settings.edge_host, edge.metrics.registry
     )
-    bridge.start()
-    stop.wait()
-    bridge.stop()
+    with ending_on_signals() as ended:
+        bridge.start()
+        ended.wait()
+        bridge.stop()
     server.shutdown()
     thread.join()
     edge.close()

@@ -97,8 +97,11 @@ class SpoolingAppender:
     def _drain(self) -> None:
         """Carry batches to the table, oldest first, whenever there are some."""
         pause = _FIRST_PAUSE_SECONDS
-        while self._filled.wait() and not self._stopping.is_set():
+        while self._filled.wait():
             self._filled.clear()
+            # Looked at after `clear`, which may just have undone the last call of `close`.
+            if self._stopping.is_set():
+                return
             try:
                 drained = self._drain_all()
             except _STILL_AWAY as error:

@@ -48,7 +48,8 @@ def demo(  # noqa: PLR0913 - one parameter an option
     from telemetry_cli.demo_run import DemoInput, run_demo
     from telemetry_cli.demo_tables import show_report
     from telemetry_cli.embedded.stack import EmbeddedStack
-    from telemetry_cli.up import addresses, ending_on_signals, serve
+    from telemetry_cli.up import addresses, serve
+    from telemetry_platform.signals import ending_on_signals
 
     wanted = DemoInput(
         rate=rate,

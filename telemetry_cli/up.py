@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,10 +14,9 @@ from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import JsonOption, people, print_json, print_table
 from telemetry_platform.settings import get_settings
+from telemetry_platform.signals import EndFlag, ending_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from telemetry_platform.settings import Settings
 
 _WATCH_SECONDS = 1.0
@@ -74,7 +70,7 @@ def up(only: OnlyOption = None, mqtt: MqttOption = False, as_json: JsonOption = 
             console.print("Stopping …")
 
 
-def serve(stack: EmbeddedStack, ended: threading.Event) -> None:
+def serve(stack: EmbeddedStack, ended: EndFlag) -> None:
     """Keep a started stack alive until `ended` is set; servers that died are started again.
 
     Raises:
@@ -92,19 +88,6 @@ def serve(stack: EmbeddedStack, ended: threading.Event) -> None:
                 f"Servers ended {revivals} times, the last was {names[-1]}.",
                 f"See the logs in {stack.settings.home / 'logs'}.",
             )
-
-
-@contextmanager
-def ending_on_signals() -> Generator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event, so that what runs can be ended in order."""
-    ended = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: ended.set()) for number in numbers}
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def show_addresses(settings: Settings, seconds: float) -> None:

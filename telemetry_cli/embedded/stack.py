@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from telemetry_platform.settings import Settings
+    from telemetry_platform.signals import EndFlag
 
 # Whoever writes ends before whoever stores; servers of one row end together.
 _STOP_ORDER = (("daemon", "webserver", "edge"), ("code-server",), ("s3", "postgres", broker.NAME))
@@ -142,7 +143,7 @@ class EmbeddedStack:
         """Return the whole environment of a process that works with this stack."""
         return process_environment(self.settings)
 
-    def start(self, cancelled: threading.Event | None = None) -> float:
+    def start(self, cancelled: EndFlag | None = None) -> float:
         """Start every server, those that do not need each other at the same time.
 
         Args:

@@ -155,7 +155,10 @@ def test_secret_files_are_private_and_a_second_call_keeps_them(secret_files: Pat
 def test_the_edge_is_given_its_own_keys_alone(
     secret_files: Path, services: dict[str, dict[str, Any]]
 ) -> None:
-    assert services["edge"]["volumes"] == ["${TELEMETRY_SECRETS:?}/edge:/run/edge:ro", "spool:/data"]
+    assert services["edge"]["volumes"] == [
+        "${TELEMETRY_SECRETS:?}/edge:/run/edge:ro",
+        "spool:/data",
+    ]
     assert services["edge"]["environment"]["TELEMETRY_SECRETS_DIR"] == "/run/edge"
     assert sorted(path.name for path in (secret_files / "edge").iterdir()) == [
         "api_keys.audit.jsonl",
