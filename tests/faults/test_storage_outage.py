@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 # `make faults` asks for 20; each takes about five seconds.
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "3"))
 CLIENTS = 6
 VICTIMS = (("s3",), ("edge",), ("s3", "edge"))
 
