@@ -12,9 +12,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ingest_lambda.admission import (
+    DECODE,
     PostReader,
     ReadPost,
     Receipt,
+    Refused,
     Verdicts,
     event_rows,
     judge,
@@ -27,10 +29,12 @@ from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.probe import probe_store
 from ingest_lambda.problems import not_durable
-from ingest_lambda.recent import RecentIds, event_keys
+from ingest_lambda.recent import RecentIds
 from ingest_lambda.spool import Spool
 from ingest_lambda.spooling import SpoolingAppender
-from ingest_lambda.warm import load_recent
+from ingest_lambda.warm import load_recent, recall_spooled
+from telemetry_contracts.bulk import NO_EVENTS
+from telemetry_contracts.reader import Refusal, Violation
 from telemetry_contracts.registry import Registry, load_registry
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
@@ -119,6 +123,24 @@ class Edge:
             post = await asyncio.to_thread(read, body, limit)
         else:
             post = read(body, limit)
+        return await self._settle(post, receipt)
+
+    async def refuse(self, source: str, text: bytes, violation: Violation) -> Answer:
+        """Seal what cannot be taken apart as one refused event, for doors where nobody is told.
+
+        Args:
+            source: Whose it is said to be; it needs no contract.
+            text: The bytes as they came.
+            violation: Why it is refused.
+
+        Raises:
+            Problem: 503 when it could not be made durable.
+        """
+        refused = Refused(0, DECODE, Refusal((violation,)), text)
+        return await self._settle(ReadPost(NO_EVENTS, [refused]), self.receipt(source))
+
+    async def _settle(self, post: ReadPost, receipt: Receipt) -> Answer:
+        """Judge a post that was read, make the outcome durable, and answer."""
         try:
             verdicts, commits = self._submit(post, receipt)
             for commit in commits:
@@ -192,8 +214,7 @@ def open_edge(settings: Settings) -> Edge:
         probe_store(settings)
     edge = Edge(settings, load_registry())
     loaded = load_recent(settings, edge.recent, settings.recent_ids)
-    for frame in edge.spools[LANDING_EVENTS.path].frames() if edge.spools else []:
-        for (source,), rows in frame.group_by("source"):
-            edge.recent.remember(event_keys(str(source), rows["event_id"]))
+    if edge.spools:
+        recall_spooled(edge.recent, edge.spools[LANDING_EVENTS.path])
     _log.info("ready", extra={"recent_events": loaded, "root": settings.root})
     return edge

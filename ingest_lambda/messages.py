@@ -7,20 +7,15 @@ matter (`mqtt_bridge`, `lambda_records`).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import Counter
 
-from ingest_lambda.admission import DECODE, Refused, Verdicts, rejected_rows
-from ingest_lambda.answers import Answer, answer
-from ingest_lambda.appender import NotDurable
+from ingest_lambda.answers import Answer
 from ingest_lambda.bodies import read_body
-from ingest_lambda.landing import QueueFull
-from ingest_lambda.problems import Problem, internal, not_durable, unknown_source
-from telemetry_contracts.bulk import NO_EVENTS
-from telemetry_contracts.reader import Refusal, Violation
+from ingest_lambda.problems import Problem, internal, unknown_source
+from telemetry_contracts.reader import Violation
 
 if TYPE_CHECKING:
     from ingest_lambda.edge import Edge
@@ -95,21 +90,7 @@ class MessageIntake:
 
     async def _refuse(self, message: Message, problem: Problem) -> Answer:
         """Seal a message as one rejected event."""
-        edge, source = self._edge, message.source
-        known = source is not None and source in edge.registry
-        receipt = edge.receipt(source if source and known else UNKNOWN_SOURCE)
-        refusal = Refusal((Violation(problem.kind, None, problem.detail),))
-        refused = Refused(0, DECODE, refusal, message.body)
-        verdicts = Verdicts(NO_EVENTS, NO_EVENTS, [refused], set(), [])
-        try:
-            done = edge.rejected.submit(rejected_rows(verdicts, receipt, edge.box))
-            await asyncio.shield(asyncio.wrap_future(done))
-        except (QueueFull, NotDurable):
-            raise not_durable("storage does not take messages now", retry_after=5) from None
-        result = answer(receipt, verdicts)
-        edge.metrics.answered(receipt.source, result)
-        _log.info(
-            "refused",
-            extra={"receipt_id": receipt.id, "source": receipt.source, "rule": problem.kind},
-        )
-        return result
+        known = message.source is not None and message.source in self._edge.registry
+        source = message.source if message.source and known else UNKNOWN_SOURCE
+        violation = Violation(problem.kind, None, problem.detail)
+        return await self._edge.refuse(source, message.body, violation)

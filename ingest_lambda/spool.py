@@ -101,12 +101,33 @@ class Spool:
             self.bytes += len(body)
 
     def first(self) -> Batch | None:
-        """Return the oldest batch, None when nothing waits."""
+        """Return the oldest batch, None when nothing waits.
+
+        Raises:
+            SealBroken: Its key is gone or its body was changed.
+        """
+        sequences = self.sequences(limit=1)
+        return self.get(sequences[0]) if sequences else None
+
+    def get(self, sequence: int) -> Batch | None:
+        """Return a batch, None when it does not wait any more.
+
+        Raises:
+            SealBroken: Its key is gone or its body was changed.
+        """
         with self._lock:
             row = self._store.execute(
-                "select sequence, body from batch order by sequence limit 1"
+                "select body from batch where sequence = ?", (sequence,)
             ).fetchone()
-        return None if row is None else Batch(row[0], self._open(row[1]))
+        if row is None:
+            return None
+        return Batch(sequence, pl.read_ipc(io.BytesIO(self._box.open(row[0]))))
+
+    def sequences(self, limit: int = -1) -> list[int]:
+        """Return the numbers of the waiting batches, oldest first."""
+        query = "select sequence from batch order by sequence limit ?"
+        with self._lock:
+            return [row[0] for row in self._store.execute(query, (limit,))]
 
     def drop(self, sequence: int) -> None:
         """Forget a batch that is in its table."""
@@ -134,12 +155,6 @@ class Spool:
         with self._lock:
             return self._store.execute("select coalesce(max(sequence), 0) from batch").fetchone()[0]
 
-    def frames(self) -> list[pl.DataFrame]:
-        """Return the rows of every batch, oldest first."""
-        with self._lock:
-            rows = self._store.execute("select body from batch order by sequence").fetchall()
-        return [self._open(body) for (body,) in rows]
-
     def close(self) -> None:
         """Let another process open the spool."""
         with self._lock:
@@ -153,6 +168,3 @@ class Spool:
             app_id = f"edge-{uuid.uuid4()}"
             self._store.execute("insert into spool values (?)", (app_id,))
             return app_id
-
-    def _open(self, body: bytes) -> pl.DataFrame:
-        return pl.read_ipc(io.BytesIO(self._box.open(body)))

@@ -1,4 +1,4 @@
-"""Fills the recent ids from `landing/events` at start, so that a restart forgets little."""
+"""Fills the recent ids from `landing/events` and its spool, so that a restart forgets little."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ingest_lambda.recent import RecentIds, event_keys
+from telemetry_contracts.sealing import SealBroken
 from telemetry_platform.clock import hour_key, utc_now
 from telemetry_platform.delta import open_table, storage_options
 from telemetry_platform.layout import LANDING_EVENTS
 
 if TYPE_CHECKING:
+    from ingest_lambda.spool import Spool
     from telemetry_platform.settings import Settings
 
 _LOOK_BACK = timedelta(hours=24)
@@ -44,6 +46,19 @@ def load_recent(settings: Settings, recent: RecentIds, capacity: int) -> int:
     for part in reversed(keys):
         recent.remember(part)
     return loaded
+
+
+def recall_spooled(recent: RecentIds, spool: Spool) -> None:
+    """Remember the events that an earlier process left in the spool, one batch after another."""
+    for sequence in spool.sequences():
+        try:
+            batch = spool.get(sequence)
+        except SealBroken:
+            # The thread that drains the spool says so, again and again.
+            continue
+        if batch is not None:
+            for (source,), rows in batch.frame.group_by("source"):
+                recent.remember(event_keys(str(source), rows["event_id"]))
 
 
 def _keys(settings: Settings, files: pl.DataFrame) -> list[bytes]:

@@ -94,11 +94,11 @@ def edge_behind(settings: Settings, proxy: StoreProxy, folder: Path, table_root:
     )
 
 
-def landed(edge: Edge, settings: Settings) -> pl.Series:
+def landed(edge: Edge, settings: Settings, column: str = "event_id") -> pl.Series:
     direct = edge.settings.model_copy(update={"s3_endpoint": settings.s3_endpoint})
     table = open_table(direct, LANDING_EVENTS.path)
     assert table is not None
-    return pl.scan_delta(table).select("event_id").collect()["event_id"]
+    return pl.scan_delta(table).select(column).collect()[column]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -133,7 +133,9 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(
             monkeypatch.setattr("ingest_lambda.edge.utc_now", lambda jump=jump: now + jump)
             poster.post_many(3)
         stored = landed(edge, store)
+        hours = landed(edge, store, "received_hour").n_unique()
         edge.close()
+    assert hours == 3
     assert stored.len() == stored.n_unique()
     assert set(stored) == poster.acknowledged
 

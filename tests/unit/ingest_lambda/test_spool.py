@@ -58,7 +58,10 @@ def test_another_process_finds_what_the_first_one_left(path: Path) -> None:
     first.close()
     second = Spool(path, BOX, PLENTY)
     assert (second.app_id, second.bytes, second.last_sequence) == (identity, size, 7)
-    assert [frame["payload"].to_list() for frame in second.frames()] == [["kept"]]
+    kept = second.get(7)
+    assert kept is not None
+    assert (second.sequences(), kept.frame["payload"].to_list()) == ([7], ["kept"])
+    assert second.get(8) is None
     assert second.age_seconds > 0
     second.close()
 
