@@ -41,10 +41,10 @@ class RecentIds:
         Returns:
             One truth value per key, and the commits that hold the first copy of known ones.
         """
-        own = set(keys)
-        if len(own) == len(keys) and self._unknown(own):
+        different = set(keys)
+        if len(different) == len(keys) and self._unknown(different):
             return [True] * len(keys), set()
-        own.clear()
+        own: set[bytes] = set()
         waits: set[Future[int | None]] = set()
         fresh: list[bool] = []
         for key in keys:

@@ -127,7 +127,7 @@ def _insert(root: _Node, path: tuple[str, ...], leaf: Leaf) -> bool:
             return False
         node = child
     there = node.children.setdefault(path[-1], [])
-    if not isinstance(there, list) or any(other.kind is not leaf.kind for other in there):
+    if not isinstance(there, list) or any(other.kind != leaf.kind for other in there):
         return False
     there.append(leaf)
     return True

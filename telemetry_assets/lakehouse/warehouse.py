@@ -136,7 +136,7 @@ class WarehouseLoad:
     def analyze(self) -> None:
         """Let Postgres count what grew much: without it the marts are planned for empty tables.
 
-        Only the columns that are searched by are counted; of thirty that is a third of the time.
+        Only the columns that are searched by are counted.
         """
         with self._connection.cursor() as cursor:
             for table in self._grown:
