@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -252,3 +255,18 @@ def test_the_edge_refuses_to_serve_without_its_store(stack: EmbeddedStack) -> No
     line = json.loads(done.stdout.splitlines()[-1])
     assert line["message"] == "refusing to serve"
     assert "the object store does not answer" in line["reason"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README posts with curl")
+def test_the_post_of_the_readme_is_accepted(stack: EmbeddedStack) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    found = re.search(r"^\$ (curl (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    assert found is not None
+    done = subprocess.run(
+        ["bash", "-c", found[1].replace(".telemetry/", f"{stack.settings.home}/")],
+        env={"PATH": os.environ["PATH"], "TELEMETRY_INGEST_URL": stack.settings.ingest_url},
+        capture_output=True,
+        timeout=DEADLINE_SECONDS,
+        check=True,
+    )
+    assert json.loads(done.stdout)["events"][0]["status"] == "accepted"
