@@ -15,6 +15,8 @@ INTERPRETER = $(eval INTERPRETER := $$(shell PYTHON='$$(PYTHON)' scripts/find-py
 VERSION = $(if $(INTERPRETER),$(shell '$(INTERPRETER)' -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 STAMP = .venv/.installed-$(VERSION)
 SCRATCH := .venv/check
+# Tests mostly wait for servers, so two workers share two cores well.
+TEST_WORKERS := 2
 
 .PHONY: help
 help: ## List the targets
@@ -41,7 +43,7 @@ up: setup ## Serve the whole stack on this machine until Ctrl-C
 
 .PHONY: test
 test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: setup check-code check-dbt check-definitions check-contracts check-aws ## Format, lint, types, imports, dbt, definitions, contracts, AWS template

@@ -27,11 +27,14 @@ SLOW_FIXTURES = frozenset({"servers", "postgres_dsn", "object_store", "stack", "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test the marker of the folder it is in."""
+    """Give every test the marker of its folder, and the group that one worker runs together."""
     for item in items:
         tier = item.path.relative_to(Path(__file__).parent).parts[0]
         if tier in TIERS and item.get_closest_marker(tier) is None:
             item.add_marker(tier)
+        # One whole stack for all who ask it questions; otherwise a file's servers are its own.
+        whole = "stack" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("stack" if whole else item.path.stem))
 
 
 @pytest.hookimpl(tryfirst=True)

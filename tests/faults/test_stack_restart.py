@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -116,9 +117,12 @@ def test_a_run_of_a_killed_code_server_is_failed_and_retried(home: Path) -> None
         graphql(port, LAUNCH)
         wait_until((home / "started").exists, "the run is going on")
         stack.kill("code-server")
-        (home / "gate").touch()
+        # Longer than the daemon tries to reconnect, so that it has given the definitions up once.
+        time.sleep(15)
         stack.restart("code-server")
-        wait_until(lambda: sorted(_statuses(port)) == ["FAILURE", "SUCCESS"], "the run is retried")
+        wait_until(lambda: _statuses(port) == ["STARTED", "FAILURE"], "the run is retried")
+        (home / "gate").touch()
+        wait_until(lambda: _statuses(port) == ["SUCCESS", "FAILURE"], "the retry succeeds")
 
 
 def _statuses(port: int) -> list[str]:
