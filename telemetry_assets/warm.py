@@ -14,6 +14,7 @@ import psycopg
 import pydantic_settings
 
 from telemetry_assets.marts_build import warm
+from telemetry_contracts.registry import load_registry
 from telemetry_platform.settings import get_settings
 
 PRELOADED = (
@@ -26,4 +27,5 @@ PRELOADED = (
     pydantic_settings,
 )
 
+load_registry()
 warm(get_settings())

@@ -16,24 +16,11 @@ from telemetry_platform.settings import get_settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-_STATEMENT_TIMEOUT_MS = 60_000
-
 
 class LakeResource(dg.ConfigurableResource):
     """Opens the lake that `TELEMETRY_*` settings name."""
 
     _lake: Lake | None = PrivateAttr(default=None)
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Keep the connection to Dagster's own storage open for the run.
-
-        Outside the webserver Dagster opens one for each event it records, and a run records more
-        than a hundred. This is what the webserver calls at its start to get a pool.
-        """
-        if context.instance is not None:
-            context.instance.optimize_for_webserver(
-                statement_timeout=_STATEMENT_TIMEOUT_MS, pool_recycle=600, max_overflow=4
-            )
 
     @property
     def lake(self) -> Lake:

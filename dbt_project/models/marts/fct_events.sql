@@ -3,7 +3,7 @@
     meta={'scope': 'hour', 'ignore': ['loaded_at']},
     indexes=[
         {'columns': ['event_id', 'source', 'received_hour'], 'unique': true},
-        {'columns': ['received_hour']},
+        {'columns': ['received_hour'], 'type': 'brin'},
         {'columns': ['receipt_id']},
         {'columns': ['device_id', 'event_time']},
     ],
