@@ -66,13 +66,16 @@ class Edge:
         self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
         self._readers = {source: PostReader(registry[source], self.keyring) for source in registry}
         self.spools: dict[str, Spool] = {}
+        self.appenders: list[Appender | SpoolingAppender] = []
         self.events = self._committer(LANDING_EVENTS)
         self.rejected = self._committer(LANDING_REJECTED)
         self.files = self._committer(LANDING_FILES)
 
     def _committer(self, table: Table) -> Committer:
+        appender = self._appender(table)
+        self.appenders.append(appender)
         committer = Committer(
-            self._appender(table),
+            appender,
             self.settings.commit_spacing_ms / 1000,
             self.metrics.on_commit(table.path),
         )

@@ -60,6 +60,19 @@ class Metrics:
             ("table",),
             registry=self.registry,
         )
+        self._version = Gauge(
+            "edge_table_version",
+            "Newest table version that this edge committed or passed; NaN while it is not open.",
+            ("table",),
+            registry=self.registry,
+        )
+        self._version_lag = Gauge(
+            "edge_table_version_lag",
+            "Versions of other writers in storage that come after it; NaN when storage does not "
+            "say.",
+            ("table",),
+            registry=self.registry,
+        )
         self._auth_failures = Counter(
             "edge_auth_failures", "Requests refused for their key.", registry=self.registry
         )
@@ -104,6 +117,13 @@ class Metrics:
         """Read the gauges of a table's spool whenever they are scraped."""
         self._spool_bytes.labels(table).set_function(lambda: spool.bytes)
         self._spool_age.labels(table).set_function(lambda: spool.age_seconds)
+
+    def watch_version(
+        self, table: str, version: Callable[[], float], lag: Callable[[], float]
+    ) -> None:
+        """Read the gauges of a table's version whenever they are scraped; neither may wait."""
+        self._version.labels(table).set_function(version)
+        self._version_lag.labels(table).set_function(lag)
 
     def auth_failed(self) -> None:
         """Count a request refused for its key."""

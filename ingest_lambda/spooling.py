@@ -86,6 +86,15 @@ class SpoolingAppender:
         self._filled.set()
         return None
 
+    @property
+    def version(self) -> int | None:
+        """The newest table version that this appender knows of."""
+        return self._appender.version
+
+    def newest(self, known: int) -> int:
+        """Return the newest table version in storage; see `DeltaLog.newest`."""
+        return self._appender.newest(known)
+
     def close(self) -> None:
         """Stop; what still waits is drained by the next process."""
         self._stopping.set()
