@@ -97,6 +97,11 @@ class Appender:
         return self._delta.last_sequence()
 
     @property
+    def is_open(self) -> bool:
+        """Whether the table was reached since the process started: always, see `__init__`."""
+        return True
+
+    @property
     def version(self) -> int:
         """The newest table version that this appender knows of."""
         return self._delta.version

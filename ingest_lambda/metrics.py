@@ -48,6 +48,12 @@ class Metrics:
         self._queued = Gauge(
             "edge_queued_rows", "Rows not yet durable.", ("table",), registry=self.registry
         )
+        self._open = Gauge(
+            "edge_table_open",
+            "Whether the table was reached; 0 from a start while storage is away until it is back.",
+            ("table",),
+            registry=self.registry,
+        )
         self._spool_bytes = Gauge(
             "edge_spool_bytes",
             "Sealed bytes that wait on the local disk while storage is away.",
@@ -112,6 +118,10 @@ class Metrics:
     def watch_queue(self, table: str, queued: Callable[[], int]) -> None:
         """Read the gauge of queued rows from `queued` whenever it is scraped."""
         self._queued.labels(table).set_function(queued)
+
+    def watch_open(self, table: str, is_open: Callable[[], bool]) -> None:
+        """Read whether the table was reached whenever it is scraped."""
+        self._open.labels(table).set_function(is_open)
 
     def watch_spool(self, table: str, spool: Spool) -> None:
         """Read the gauges of a table's spool whenever they are scraped."""
