@@ -43,7 +43,7 @@ up: setup ## Serve the whole stack on this machine until Ctrl-C
 
 .PHONY: test
 test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: setup check-code check-dbt check-definitions check-contracts check-aws ## Format, lint, types, imports, dbt, definitions, contracts, AWS template
@@ -118,4 +118,4 @@ clean: ## Remove what was installed and cached; the stack's data (.telemetry) st
 
 .PHONY: screenshots
 screenshots: setup ## Take the README's pictures of Dagster again, from a stack with simulated data
-	TELEMETRY_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/integration/test_dagster_pages.py
+	TELEMETRY_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/integration/whole_stack/test_dagster_pages.py

@@ -34,6 +34,7 @@ from ingest_lambda.metrics import Metrics
 from ingest_lambda.probe import StoreAway, StoreProof
 from ingest_lambda.problems import not_durable
 from ingest_lambda.recent import RecentIds
+from ingest_lambda.settling import Settling
 from ingest_lambda.spool import Spool
 from ingest_lambda.spooling import SpoolingAppender
 from ingest_lambda.warm import load_recent, recall_spooled
@@ -86,6 +87,7 @@ class Edge:
         self.recent = RecentIds(settings.recent_ids)
         self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
         self._readers = {source: PostReader(registry[source], self.keyring) for source in registry}
+        self._settling = Settling()
         self.spools: dict[str, Spool] = {}
         self.appenders: list[Appender | SpoolingAppender] = []
         self.events = self._committer(LANDING_EVENTS)
@@ -187,8 +189,7 @@ class Edge:
         try:
             verdicts, commits = self._submit(post, receipt)
             for commit in commits:
-                # A client that goes away must not cancel the commit that others wait for.
-                await asyncio.shield(asyncio.wrap_future(commit))
+                await self._settling.over(commit)
         except QueueFull:
             raise not_durable("too many events wait to be stored") from None
         except NotDurable:

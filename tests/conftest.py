@@ -14,9 +14,12 @@ from hypothesis import settings as hypothesis_settings
 from telemetry_contracts.registry import Registry, load_registry
 from telemetry_contracts.tokens import KeyRing
 from telemetry_platform.settings import Settings, get_settings
+from tests.scheduling import WHOLE_STACK, ByServers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from xdist.remote import Producer
 
 # A busy machine is slow, not wrong; and the unit tier has 20 s for everything.
 hypothesis_settings.register_profile("telemetry", deadline=None, max_examples=25)
@@ -27,14 +30,18 @@ SLOW_FIXTURES = frozenset({"servers", "postgres_dsn", "object_store", "stack", "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test the marker of its folder, and the group that one worker runs together."""
+    """Give every test the marker of its folder, and begin with what takes longest."""
+    items.sort(key=lambda item: WHOLE_STACK not in item.path.parts)
     for item in items:
         tier = item.path.relative_to(Path(__file__).parent).parts[0]
         if tier in TIERS and item.get_closest_marker(tier) is None:
             item.add_marker(tier)
-        # One whole stack for all who ask it questions; otherwise a file's servers are its own.
-        whole = "stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("stack" if whole else item.path.stem))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
+    """Tell the workers' scheduler which tests belong together."""
+    return ByServers(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
