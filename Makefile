@@ -84,6 +84,11 @@ lambda: setup ## Put together what the Lambda image holds; measure its size and 
 bench: setup ## Measure the promised figures; one of them: make bench ARGS=edge
 	@$(BIN)/telemetry bench $(ARGS)
 
+SOAK_SECONDS := 3600
+.PHONY: soak
+soak: setup ## Load the edge for an hour; memory and commits must end as they began: make soak SOAK_SECONDS=600
+	@$(BIN)/telemetry bench soak --seconds $(SOAK_SECONDS) $(ARGS)
+
 FAULT_ROUNDS := 20
 .PHONY: faults
 faults: setup ## Kill edge and store at random moments under load: make faults FAULT_ROUNDS=20

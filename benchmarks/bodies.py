@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EVENT_BYTES: Final = 480
 
@@ -55,8 +58,8 @@ def mobile_posts(  # noqa: PLR0913 - what a load may vary in
     *,
     invalid_percent: int = 0,
     lines: bool = False,
-) -> list[bytes]:
-    """Return bodies of ``events`` events each.
+) -> Iterator[bytes]:
+    """Yield bodies of ``events`` events each, made when they are asked for.
 
     Args:
         posts: Number of bodies.
@@ -74,7 +77,8 @@ def mobile_posts(  # noqa: PLR0913 - what a load may vary in
     bodies = ([event(post * events + n) for n in range(events)] for post in range(posts))
     if lines:
         compress = zstandard.ZstdCompressor(level=3).compress
-        return [compress(b"\n".join(body)) for body in bodies]
-    if events == 1:
-        return [body[0] for body in bodies]
-    return [b"[" + b",".join(body) + b"]" for body in bodies]
+        yield from (compress(b"\n".join(body)) for body in bodies)
+    elif events == 1:
+        yield from (body[0] for body in bodies)
+    else:
+        yield from (b"[" + b",".join(body) + b"]" for body in bodies)

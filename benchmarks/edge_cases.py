@@ -113,11 +113,14 @@ def edge_compacting(runs: int, seconds: int = 20) -> list[Figure]:
     load = Load("", _MOBILE, 100 * seconds, 100, connections=32, rate=100.0)
     outcomes, compacted = [], 0
     for _ in range(runs):
-        with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack:
+        with (
+            temporary_home() as home,
+            EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack,
+        ):
             stack.start()
             settings = stack.settings
             fill_closed_hours(settings)
-            ready = _ready(settings, load)
+            ready = with_key(settings, load)
             with ThreadPoolExecutor(1) as pool:
                 work = pool.submit(
                     compact_closed_hours, settings, [LANDING_EVENTS], utc_now(), least_files=8
@@ -165,7 +168,10 @@ def edge_singles(runs: int, posts: int = 6_000) -> list[Figure]:
 
 
 def _measure_peer(runs: int, load: Load) -> list[Outcome]:
-    with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "postgres"}) as stack:
+    with (
+        temporary_home() as home,
+        EmbeddedStack(Settings(home=home), only={"s3", "postgres"}) as stack,
+    ):
         stack.start()
         with peer_server(stack.environment()) as url:
             ready = replace(load, url=url)
@@ -174,7 +180,8 @@ def _measure_peer(runs: int, load: Load) -> list[Outcome]:
 
 
 @contextmanager
-def _home() -> Generator[Path]:
+def temporary_home() -> Generator[Path]:
+    """Yield a new home for an embedded stack."""
     with tempfile.TemporaryDirectory(prefix="telemetry-bench-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -182,28 +189,33 @@ def _home() -> Generator[Path]:
 
 def _measure(runs: int, load: Load) -> list[Outcome]:
     """Run a load several times against a fresh edge, after one short run that warms it."""
-    with _home() as home, EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack:
+    with temporary_home() as home, EmbeddedStack(Settings(home=home), only={"s3", "edge"}) as stack:
         stack.start()
         settings = stack.settings
-        ready = _ready(settings, load)
+        ready = with_key(settings, load)
         warm = send(replace(ready, posts=max(1, load.posts // 10)))
         outcomes = [send(ready) for _ in range(runs)]
         _assert_stored(settings, [warm, *outcomes], load.posts)
     return outcomes
 
 
-def _ready(settings: Settings, load: Load) -> Load:
+def with_key(settings: Settings, load: Load) -> Load:
+    """Return the load with the address and the development key of a stack's edge."""
     key = (settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text(encoding="utf-8")
     return replace(load, url=settings.ingest_url, api_key=key.strip())
 
 
-def _assert_stored(settings: Settings, outcomes: Sequence[Outcome], posts: int) -> None:
-    acknowledged = sum(outcome.accepted for outcome in outcomes)
+def assert_rows(settings: Settings, acknowledged: int) -> None:
+    """Raise LostRowsError unless `landing/events` has exactly so many rows."""
     table = open_table(settings, LANDING_EVENTS.path)
     stored = 0 if table is None else pl.scan_delta(table).select(pl.len()).collect().item()
     if stored != acknowledged:
         message = f"acknowledged {acknowledged:,} events, the table holds {stored:,}"
         raise LostRowsError(message)
+
+
+def _assert_stored(settings: Settings, outcomes: Sequence[Outcome], posts: int) -> None:
+    assert_rows(settings, sum(outcome.accepted for outcome in outcomes))
     for outcome in outcomes[1:]:
         if outcome.posts != posts or set(outcome.statuses) != {"202"}:
             message = f"{outcome.posts} of {posts} posts were answered: {outcome.statuses}"

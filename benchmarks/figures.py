@@ -24,6 +24,8 @@ class Figure:
         runs: The value of each run; the figure is their median.
         sizes: The input: how much, how large.
         target: What the project promises; None when it promises nothing.
+        within: How far the figure may lie from the target on either side; None when the promise
+            has a direction.
         higher_is_better: Direction of the promise.
         floor: The same quantity of a bare machine, measured in the same run; None without one.
         floor_name: What the floor does.
@@ -37,6 +39,7 @@ class Figure:
     higher_is_better: bool = False
     floor: Number | None = None
     floor_name: str = ""
+    within: Number | None = None
 
     @property
     def median(self) -> float:
@@ -48,6 +51,8 @@ class Figure:
         """Whether the promise is kept; None when there is none."""
         if self.target is None:
             return None
+        if self.within is not None:
+            return abs(self.median - self.target) <= self.within
         if self.higher_is_better:
             return self.median >= self.target
         return self.median <= self.target
@@ -135,6 +140,8 @@ def _line(cells: Sequence[str]) -> str:
 def _target(figure: Figure) -> str:
     if figure.target is None:
         return ""
+    if figure.within is not None:
+        return f"{_short(figure.target)} ± {_short(figure.within)}"
     return f"{'at least' if figure.higher_is_better else 'under'} {_short(figure.target)}"
 
 

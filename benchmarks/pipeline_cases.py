@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 import polars as pl
-import psutil
 import psycopg
 
 from benchmarks.figures import Figure
+from benchmarks.memory import proportional_bytes
 from device_sim.csv_files import SENSOR_COMMUNITY, write_csv
 from device_sim.faults import FaultRates
 from device_sim.ledger import Entry, Ledger
@@ -35,7 +35,7 @@ from telemetry_platform.postgres import dsn
 from telemetry_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
 
 _ROOT = Path(__file__).resolve().parent.parent
 _WAIT_SECONDS = 300.0
@@ -103,7 +103,7 @@ def idle_memory(_runs: int) -> list[Figure]:
         time.sleep(_IDLE_SECONDS)
         samples = []
         for _ in range(_SAMPLES):
-            samples.append(_memory(mark.pid for mark in stack.processes.values()))
+            samples.append(proportional_bytes(mark.pid for mark in stack.processes.values()))
             time.sleep(1)
         names = ", ".join(stack.processes)
     sizes = f"proportional share (PSS) of {names}; {_IDLE_SECONDS} s after the start"
@@ -215,16 +215,3 @@ def _send_fleets(
         seconds=_WAIT_SECONDS,
         on_poll=lambda _: None,
     )
-
-
-def _memory(roots: Iterable[int]) -> int:
-    """Return the bytes of some processes and their children; shared pages count by share."""
-    total = 0
-    for pid in roots:
-        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            try:
-                facts = process.memory_full_info()
-            except psutil.NoSuchProcess:
-                continue
-            total += getattr(facts, "pss", facts.uss)
-    return total

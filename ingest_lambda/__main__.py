@@ -20,6 +20,7 @@ from ingest_lambda.logs import configure_logs
 from ingest_lambda.messages import MessageIntake
 from ingest_lambda.mqtt_bridge import MqttBridge
 from ingest_lambda.probe import UnsafeStore
+from ingest_lambda.version_watch import VersionWatch
 from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.settings import get_settings
 
@@ -78,6 +79,8 @@ def main() -> int:
         inbox.start()
     if bridge is not None:
         bridge.start()
+    versions = VersionWatch(edge.appenders, edge.metrics)
+    versions.start()
     server = uvicorn.Server(config)
     # The server handles these itself and then raises them once more: without a handler of ours
     # that would end the process before the committers are closed.
@@ -88,6 +91,7 @@ def main() -> int:
         bridge.stop()
     if inbox is not None:
         inbox.stop()
+    versions.stop()
     edge.close()
     _log.info("stopped")
     return 0 if server.started else 1

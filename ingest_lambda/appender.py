@@ -96,6 +96,20 @@ class Appender:
         """
         return self._delta.last_sequence()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the table was reached since the process started: always, see `__init__`."""
+        return True
+
+    @property
+    def version(self) -> int:
+        """The newest table version that this appender knows of."""
+        return self._delta.version
+
+    def newest(self, known: int) -> int:
+        """Return the newest table version in storage; see `DeltaLog.newest`."""
+        return self._delta.newest(known)
+
     def close(self) -> None:
         """Finish what goes on in the background."""
         self._delta.close()

@@ -11,6 +11,10 @@ import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+import polars as pl
+from deltalake.exceptions import DeltaError
+from obstore.exceptions import BaseError as StoreError
+
 from ingest_lambda.admission import (
     DECODE,
     PostReader,
@@ -27,7 +31,7 @@ from ingest_lambda.appender import Appender, NotDurable
 from ingest_lambda.key_store import KeyStore
 from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
-from ingest_lambda.probe import probe_store
+from ingest_lambda.probe import StoreAway, StoreProof
 from ingest_lambda.problems import not_durable
 from ingest_lambda.recent import RecentIds
 from ingest_lambda.settling import Settling
@@ -44,6 +48,8 @@ from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest_lambda.bodies import Body
     from telemetry_platform.layout import Table
     from telemetry_platform.settings import Settings
@@ -58,6 +64,21 @@ class Edge:
     """Everything one edge process holds open. Build it with `open_edge`, end it with `close`."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
+        """Prove the store safe and open keys and tables.
+
+        With a spool this succeeds while storage is away: the tables are opened once it is back.
+
+        Raises:
+            UnsafeStore: The object store must not be used or, without a spool, is away.
+            OSError: A key file is missing.
+        """
+        self.store = StoreProof(settings)
+        try:
+            self.store.prove()
+        except StoreAway as error:
+            if not settings.spool_max_bytes:
+                raise
+            _log.warning("starting while storage is away", extra={"reason": str(error)})
         self.settings = settings
         self.registry = registry
         self.metrics = Metrics()
@@ -68,13 +89,17 @@ class Edge:
         self._readers = {source: PostReader(registry[source], self.keyring) for source in registry}
         self._settling = Settling()
         self.spools: dict[str, Spool] = {}
+        self.appenders: list[Appender | SpoolingAppender] = []
         self.events = self._committer(LANDING_EVENTS)
         self.rejected = self._committer(LANDING_REJECTED)
         self.files = self._committer(LANDING_FILES)
 
     def _committer(self, table: Table) -> Committer:
+        appender = self._appender(table)
+        self.appenders.append(appender)
+        self.metrics.watch_open(table.path, lambda: appender.is_open)
         committer = Committer(
-            self._appender(table),
+            appender,
             self.settings.commit_spacing_ms / 1000,
             self.metrics.on_commit(table.path),
         )
@@ -89,8 +114,26 @@ class Edge:
         spool = Spool(file, self.box, settings.spool_max_bytes)
         self.spools[table.path] = spool
         self.metrics.watch_spool(table.path, spool)
-        appender = Appender(settings, table, _SECONDS_UNTIL_SPOOLING, spool.app_id)
-        return SpoolingAppender(appender, spool)
+
+        def reach() -> Appender:
+            self.store.prove()
+            return Appender(settings, table, _SECONDS_UNTIL_SPOOLING, spool.app_id)
+
+        if self.store.proven:
+            return SpoolingAppender(table, spool, reach, reach())
+        return SpoolingAppender(table, spool, lambda: self._reach_late(reach, table))
+
+    def _reach_late(self, reach: Callable[[], Appender], table: Table) -> Appender:
+        """Open a table that was away at the start; recall its ids before the spool follows them."""
+        appender = reach()
+        if table is LANDING_EVENTS:
+            # So few that none of those is forgotten that were accepted meanwhile.
+            room = self.settings.recent_ids // 2 - len(self.recent)
+            try:
+                load_recent(self.settings, self.recent, room)
+            except (DeltaError, StoreError, OSError, pl.exceptions.PolarsError) as error:
+                _log.warning("recent events not recalled", extra={"error": type(error).__name__})
+        return appender
 
     def receipt(self, source: str, arrived: Receipt | None = None) -> Receipt:
         """Return a receipt for events of `source`.
@@ -183,14 +226,20 @@ class Edge:
 
     @property
     def spooling(self) -> list[str]:
-        """Tables whose rows wait in the spool, because storage is away."""
-        return [path for path, spool in self.spools.items() if not spool.empty]
+        """Tables whose rows go to the spool, because storage is away."""
+        return [each.name for each in self._spooling_appenders() if each.waiting]
+
+    def _spooling_appenders(self) -> list[SpoolingAppender]:
+        return [each for each in self.appenders if isinstance(each, SpoolingAppender)]
 
     def unready(self) -> list[str]:
         """Return what keeps the edge from accepting events now; empty when ready."""
         reasons = []
         if self.keys.empty and self.settings.jwt_issuer is None:
             reasons.append(self.keys.problem or "there is no valid API key")
+        refusals = (each.refusal for each in self._spooling_appenders())
+        # One store is refused for all tables alike.
+        reasons += dict.fromkeys(refusal for refusal in refusals if refusal is not None)
         reasons += [
             f"{committer.name} takes no commits"
             for committer in (self.events, self.rejected)
@@ -208,13 +257,11 @@ def open_edge(settings: Settings) -> Edge:
     """Prove the store safe, open keys, contracts and tables, and recall recent events.
 
     Raises:
-        UnsafeStore: The object store must not be used.
+        UnsafeStore: The object store must not be used or, without a spool, is away.
         OSError: A key file is missing.
     """
-    if settings.root.startswith("s3://"):
-        probe_store(settings)
     edge = Edge(settings, load_registry())
-    loaded = load_recent(settings, edge.recent, settings.recent_ids)
+    loaded = load_recent(settings, edge.recent, settings.recent_ids) if edge.store.proven else 0
     if edge.spools:
         recall_spooled(edge.recent, edge.spools[LANDING_EVENTS.path])
     _log.info("ready", extra={"recent_events": loaded, "root": settings.root})

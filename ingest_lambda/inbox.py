@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 from botocore.exceptions import BotoCoreError, ClientError
+from deltalake.exceptions import DeltaError
 
 from ingest_lambda.appender import NotDurable
 from ingest_lambda.file_landing import LANDED, UNREADABLE, Filing, file_hash, queue_files, read_file
@@ -31,6 +32,15 @@ QUARANTINE_PREFIX = "quarantine/"
 # Files taken together before their commits are awaited: one commit serves many small files.
 _BATCH_BYTES = 16 * 1024 * 1024
 _log = logging.getLogger(__name__)
+_WAITS = (
+    BotoCoreError,
+    ClientError,
+    DeltaError,
+    NotDurable,
+    OSError,
+    QueueFull,
+    pl.exceptions.PolarsError,
+)
 
 
 class _Waiting(NamedTuple):
@@ -53,7 +63,7 @@ class Inbox:
         self._s3: Any = s3_client(settings)
         folder = settings.inbox_dir
         self._feeder = FolderFeeder(settings, folder, self._s3) if folder else None
-        self._known = _known_hashes(edge)
+        self._known: set[str] | None = None
         self._stuck: set[_Waiting] = set()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="inbox", daemon=True)
@@ -72,7 +82,7 @@ class Inbox:
         while not self._stop.is_set():
             try:
                 self.look_once()
-            except (BotoCoreError, ClientError, NotDurable, QueueFull, OSError) as error:
+            except _WAITS as error:
                 _log.warning("inbox waits", extra={"error": type(error).__name__})
             self._stop.wait(self._poll)
 
@@ -84,6 +94,7 @@ class Inbox:
 
         Raises:
             BotoCoreError, ClientError: The object store does not answer; nothing is lost.
+            DeltaError, OSError, PolarsError: The record of earlier files cannot be read.
             NotDurable, QueueFull: Nothing can be committed; the files stay in the inbox.
         """
         if self._feeder is not None:
@@ -128,7 +139,10 @@ class Inbox:
 
     def _land(self, batch: list[_Waiting]) -> int:
         read: list[tuple[_Waiting, Filing, bytes]] = []
-        hashes = set(self._known)
+        if self._known is None:
+            # Not earlier: the edge may have started while storage is away.
+            self._known = _known_hashes(self._edge)
+        known, hashes = self._known, set(self._known)
         for waiting in batch:
             if self._stop.is_set():
                 return 0
@@ -145,6 +159,8 @@ class Inbox:
             record.result()
         for waiting, filing, data in read:
             self._finish(waiting, filing, data)
+            if filing.outcome == LANDED:
+                known.add(filing.sha256)
         return len(filings)
 
     def _read(self, waiting: _Waiting, data: bytes, hashes: set[str]) -> Filing | None:
@@ -181,7 +197,6 @@ class Inbox:
         self._s3.delete_object(Bucket=self._bucket, Key=waiting.key)
         self._edge.metrics.filed(filing.outcome)
         if filing.outcome == LANDED:
-            self._known.add(filing.sha256)
             self._edge.metrics.answered(filing.receipt.source, filing.counts())
         _log.info(
             "file",

@@ -48,6 +48,12 @@ class Metrics:
         self._queued = Gauge(
             "edge_queued_rows", "Rows not yet durable.", ("table",), registry=self.registry
         )
+        self._open = Gauge(
+            "edge_table_open",
+            "Whether the table was reached; 0 from a start while storage is away until it is back.",
+            ("table",),
+            registry=self.registry,
+        )
         self._spool_bytes = Gauge(
             "edge_spool_bytes",
             "Sealed bytes that wait on the local disk while storage is away.",
@@ -57,6 +63,19 @@ class Metrics:
         self._spool_age = Gauge(
             "edge_spool_age_seconds",
             "How long the oldest of them wait.",
+            ("table",),
+            registry=self.registry,
+        )
+        self._version = Gauge(
+            "edge_table_version",
+            "Newest table version that this edge committed or passed; NaN while it is not open.",
+            ("table",),
+            registry=self.registry,
+        )
+        self._version_lag = Gauge(
+            "edge_table_version_lag",
+            "Versions of other writers in storage that come after it; NaN when storage does not "
+            "say.",
             ("table",),
             registry=self.registry,
         )
@@ -100,10 +119,21 @@ class Metrics:
         """Read the gauge of queued rows from `queued` whenever it is scraped."""
         self._queued.labels(table).set_function(queued)
 
+    def watch_open(self, table: str, is_open: Callable[[], bool]) -> None:
+        """Read whether the table was reached whenever it is scraped."""
+        self._open.labels(table).set_function(is_open)
+
     def watch_spool(self, table: str, spool: Spool) -> None:
         """Read the gauges of a table's spool whenever they are scraped."""
         self._spool_bytes.labels(table).set_function(lambda: spool.bytes)
         self._spool_age.labels(table).set_function(lambda: spool.age_seconds)
+
+    def watch_version(
+        self, table: str, version: Callable[[], float], lag: Callable[[], float]
+    ) -> None:
+        """Read the gauges of a table's version whenever they are scraped; neither may wait."""
+        self._version.labels(table).set_function(version)
+        self._version_lag.labels(table).set_function(lag)
 
     def auth_failed(self) -> None:
         """Count a request refused for its key."""

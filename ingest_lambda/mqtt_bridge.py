@@ -24,6 +24,7 @@ from ingest_lambda.mqtt_connection import ConnectionLost, Delivery, MqttConnecti
 from ingest_lambda.mqtt_topics import TopicMap
 from ingest_lambda.probe import UnsafeStore
 from ingest_lambda.problems import Problem
+from ingest_lambda.version_watch import VersionWatch
 from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.settings import get_settings
 from telemetry_platform.signals import ending_on_signals
@@ -191,12 +192,15 @@ def main() -> int:
     server, thread = start_http_server(
         settings.edge_port, settings.edge_host, edge.metrics.registry
     )
+    versions = VersionWatch(edge.appenders, edge.metrics)
+    versions.start()
     with ending_on_signals() as ended:
         bridge.start()
         ended.wait()
         bridge.stop()
     server.shutdown()
     thread.join()
+    versions.stop()
     edge.close()
     _log.info("stopped")
     return 0

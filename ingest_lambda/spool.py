@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from telemetry_contracts.sealing import SealBox
 
 _PRIVATE_DIRECTORY, _PRIVATE_FILE = 0o700, 0o600
+# Spools from before numbers were reserved: more commits than any of them has made.
+_BEYOND_THE_UNCOUNTED = 2**40
 _SCHEMA = """
 pragma auto_vacuum = full;
 pragma locking_mode = exclusive;
 pragma journal_mode = wal;
 pragma synchronous = full;
 create table if not exists spool (app_id text not null);
+create table if not exists numbering (reserved integer not null);
 create table if not exists batch (
     sequence integer primary key, spooled_at real not null, body blob not null
 );
@@ -137,6 +140,33 @@ class Spool:
             ).fetchone()
             self.bytes -= size[0] if size else 0
 
+    def reserve(self, count: int, above: int = 0) -> int:
+        """Set numbers aside for commits; that is on the disk when this returns.
+
+        Args:
+            count: How many.
+            above: A number that is known to be used.
+
+        Returns:
+            The first of them. They are higher than all that were set aside or used before, by any
+            process that had this spool.
+
+        Raises:
+            OSError: The disk has no room.
+        """
+        with self._lock:
+            try:
+                with self._store:
+                    used = self._store.execute(
+                        "select max(?, reserved, (select coalesce(max(sequence), 0) from batch)) "
+                        "from numbering",
+                        (above,),
+                    ).fetchone()[0]
+                    self._store.execute("update numbering set reserved = ?", (used + count,))
+            except sqlite3.Error as error:
+                raise OSError(f"the spool cannot be written: {error}") from error
+        return used + 1
+
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
@@ -163,8 +193,11 @@ class Spool:
     def _identity(self) -> str:
         with self._store:
             found = self._store.execute("select app_id from spool").fetchone()
-            if found is not None:
-                return found[0]
-            app_id = f"edge-{uuid.uuid4()}"
-            self._store.execute("insert into spool values (?)", (app_id,))
+            app_id = found[0] if found else f"edge-{uuid.uuid4()}"
+            if found is None:
+                self._store.execute("insert into spool values (?)", (app_id,))
+            self._store.execute(
+                "insert into numbering select ? where not exists (select * from numbering)",
+                (_BEYOND_THE_UNCOUNTED if found else 0,),
+            )
             return app_id

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _RUNS = 3
 _LONGEST_RUNS = 20
+_SOAK = "soak"
+_SOAK_SECONDS = 3600
+_SHORTEST_SOAK, _LONGEST_SOAK = 60, 24 * 3600
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +34,17 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="edge, singles, lines, invalid, compacting, peer, csv, freshness, memory, demo; "
-            "all without one."
+            help="edge, singles, lines, invalid, compacting, peer, csv, freshness, memory, demo, "
+            "soak; all but the last without one."
         ),
     ] = None,
     *,
     runs: Annotated[
         int, typer.Option(help="Runs a figure; the median counts.", min=1, max=_LONGEST_RUNS)
     ] = _RUNS,
+    seconds: Annotated[
+        int, typer.Option(help="How long `soak` sends.", min=_SHORTEST_SOAK, max=_LONGEST_SOAK)
+    ] = _SOAK_SECONDS,
     out: Annotated[Path | None, typer.Option(help="File for a Markdown table.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,8 +53,8 @@ def bench(
     A load generator in its own process posts to loopback, bounded in posts and time. Each case
     starts what it needs in a temporary home and removes it again.
     """
-    cases = _cases()
-    chosen = names or list(cases)
+    cases = _cases(seconds)
+    chosen = names or [name for name in cases if name != _SOAK]
     if unknown := [name for name in chosen if name not in cases]:
         raise CommandError(f"No benchmark {unknown[0]!r}.", f"There are: {', '.join(cases)}.")
     from benchmarks.figures import BRIEF_HEADER, brief_rows, machine, markdown
@@ -75,14 +81,14 @@ def bench(
         raise typer.Exit(1)
 
 
-def _cases() -> dict[str, Case]:
+def _cases(soak_seconds: int) -> dict[str, Case]:
     """Return the benchmarks by name.
 
     Raises:
         CommandError: The program does not run from a checkout, which alone has the benchmarks.
     """
     try:
-        from benchmarks import edge_cases, pipeline_cases
+        from benchmarks import edge_cases, pipeline_cases, soak
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("benchmarks"):
             raise
@@ -100,4 +106,6 @@ def _cases() -> dict[str, Case]:
         "freshness": pipeline_cases.post_to_mart,
         "memory": pipeline_cases.idle_memory,
         "demo": pipeline_cases.warm_demo,
+        # One run of an hour says more than the median of some.
+        _SOAK: lambda _: soak.edge_soak(soak_seconds),
     }

@@ -43,6 +43,10 @@ _CHECKPOINT_VERSIONS = 20
 _CHECKPOINT_SECONDS = 5.0
 _CLIENT = {"timeout": "20s", "connect_timeout": "5s"}
 _RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+# A look decides nothing and comes again: it must not hold up the end of a process.
+_LOOK_CLIENT = {"timeout": "3s", "connect_timeout": "2s"}
+_LOOK_RETRIES = {"max_retries": 0}
+_ENTRY = re.compile(r"_delta_log/(\d{20})\.json\Z")
 
 
 class TableUnsuitable(RuntimeError):
@@ -71,7 +75,8 @@ class DeltaLog:
         self._settings = settings
         self._table = table
         self._app_id = app_id
-        self._store = _open_store(settings, table.path)
+        self._store = _open_store(settings, table.path, _CLIENT, _RETRIES)
+        self._look_store = _open_store(settings, table.path, _LOOK_CLIENT, _LOOK_RETRIES)
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix=f"checkpoint-{table.path}")
         self._checkpoint: Future[None] | None = None
         self._checkpoint_due = 0.0
@@ -105,6 +110,23 @@ class DeltaLog:
         """
         delta = ensure_table(self._settings, self._table)
         return (delta.transaction_version(self._app_id) or 0) if self._app_id else 0
+
+    def newest(self, known: int) -> int:
+        """Return the newest version in storage, from one listing of what comes after `known`.
+
+        Any thread may ask. `version` stays what it is: an append must see each entry it passes.
+
+        Args:
+            known: A version that is there.
+
+        Raises:
+            OSError, obstore.exceptions.BaseError: The store did not answer, within seconds.
+        """
+        listed = obstore.list(
+            self._look_store, "_delta_log", offset=_entry_path(known), chunk_size=1000
+        )
+        entries = (_ENTRY.search(each["path"]) for page in listed for each in page)
+        return max((int(entry[1]) for entry in entries if entry), default=known)
 
     def prepare(self, frame: pl.DataFrame, sequence: int | None = None) -> Prepared:
         """Store the rows of `frame` as Parquet, one object per partition, without committing.
@@ -217,7 +239,9 @@ def _entry_path(version: int) -> str:
     return f"_delta_log/{version:020d}.json"
 
 
-def _open_store(settings: Settings, path: str) -> S3Store | LocalStore:
+def _open_store(
+    settings: Settings, path: str, client: dict[str, Any], retries: dict[str, Any]
+) -> S3Store | LocalStore:
     uri = table_uri(settings, path)
     if not uri.startswith("s3://"):
         return LocalStore(prefix=uri, mkdir=True)
@@ -226,6 +250,6 @@ def _open_store(settings: Settings, path: str) -> S3Store | LocalStore:
     return S3Store.from_url(
         uri,
         config={key.lower(): value for key, value in options.items()},
-        client_options={**_CLIENT, "allow_http": allow_http},
-        retry_config=_RETRIES,
+        client_options={**client, "allow_http": allow_http},
+        retry_config=retries,
     )

@@ -49,6 +49,8 @@ class StoreProxy:
     Attributes:
         faults: What may happen to a request, drawn anew for each; `NONE` alone is a healthy store.
         met: How often each fault was met.
+        every_writer_wins: Whether each create-if-absent is told that it won, as a store does that
+            does not know the header; it reaches no store.
     """
 
     def __init__(self, endpoint: str, seed: int) -> None:
@@ -61,6 +63,7 @@ class StoreProxy:
         self._thread = Thread(target=self._serve, daemon=True)
         self.faults: tuple[Fault, ...] = (Fault.NONE,)
         self.met = dict.fromkeys(Fault, 0)
+        self.every_writer_wins = False
         self.endpoint = ""
 
     def __enter__(self) -> Self:
@@ -101,6 +104,10 @@ class StoreProxy:
             writer.write(_ANSWERS[fault])
             await writer.drain()
             return False
+        if self.every_writer_wins and b"\r\nif-none-match:" in request.lower():
+            writer.write(b'HTTP/1.1 200 OK\r\netag: "0"\r\ncontent-length: 0\r\n\r\n')
+            await writer.drain()
+            return True
         from_store, to_store = await asyncio.open_connection(*self._upstream)
         to_store.write(request)
         answer = await _message(from_store, is_head=request.startswith(b"HEAD"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import polars as pl
 import pytest
+from pydantic import SecretStr
 
 from telemetry_cli.embedded.environment import process_environment
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
@@ -241,8 +242,21 @@ def test_a_stop_answers_and_keeps_what_is_under_way(
     assert '"message":"stopped"' in (stack.settings.home / "logs" / "edge.log").read_text()
 
 
-def test_the_edge_refuses_to_serve_without_its_store(stack: EmbeddedStack) -> None:
-    lost = stack.settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"s3_endpoint": "http://127.0.0.1:9", "spool_max_bytes": 0},
+            "the object store does not answer",
+        ),
+        ({"aws_secret_access_key": SecretStr("wrong")}, "the object store answers 403"),
+    ],
+    ids=["away, and no spool", "denies"],
+)
+def test_the_edge_refuses_to_serve_without_its_store(
+    stack: EmbeddedStack, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    lost = stack.settings.model_copy(update={"spool_path": tmp_path, **changes})
     done = subprocess.run(
         [sys.executable, "-m", "ingest_lambda"],
         env=process_environment(lost),
@@ -254,7 +268,7 @@ def test_the_edge_refuses_to_serve_without_its_store(stack: EmbeddedStack) -> No
     assert done.returncode == 1
     line = json.loads(done.stdout.splitlines()[-1])
     assert line["message"] == "refusing to serve"
-    assert "the object store does not answer" in line["reason"]
+    assert reason in line["reason"]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README posts with curl")

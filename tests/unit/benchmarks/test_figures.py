@@ -15,6 +15,12 @@ def test_the_median_decides() -> None:
     assert Figure("size", "B", (1,), "n").met is None
 
 
+def test_a_promise_may_have_two_sides() -> None:
+    near = Figure("ratio", "x", (0.91, 1.2, 1.08), "n", target=1, within=0.1)
+    assert (near.met, rows([near])[0][3]) == (True, "1 ± 0.1")
+    assert Figure("ratio", "x", (0.89,), "n", target=1, within=0.1).met is False
+
+
 def test_the_markdown_table_has_one_line_a_figure() -> None:
     text = markdown([RATE, DELAY], machine())
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 4

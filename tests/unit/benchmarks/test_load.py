@@ -36,6 +36,14 @@ def test_every_post_is_answered_and_counted() -> None:
     assert 0 < outcome.p50_ms <= outcome.p99_ms <= outcome.longest_ms
 
 
+def test_a_load_of_any_length_makes_its_bodies_while_it_sends() -> None:
+    with bare_server() as url:
+        load = Load(url, "/v1/events", 10**9, 1_000, connections=2, seconds=0.2, rate=20, lazy=True)
+        outcome = uvloop.run(run(load))
+    assert outcome.statuses == {"202": outcome.posts}
+    assert 1 < outcome.posts < 20
+
+
 def test_a_run_ends_with_its_time() -> None:
     with bare_server() as url:
         load = Load(url, "/v1/events", posts=500, events=1, connections=2, seconds=0.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -64,6 +66,25 @@ def test_another_process_finds_what_the_first_one_left(path: Path) -> None:
     assert second.get(8) is None
     assert second.age_seconds > 0
     second.close()
+
+
+def test_reserved_numbers_are_given_once_and_outlive_the_process(path: Path) -> None:
+    spool = Spool(path, BOX, PLENTY)
+    assert [spool.reserve(10), spool.reserve(10), spool.reserve(1, above=50)] == [1, 11, 51]
+    spool.append(batch(60, "x"))
+    spool.close()
+    again = Spool(path, BOX, PLENTY)
+    assert again.reserve(5) == 61
+    again.close()
+
+
+def test_a_spool_from_before_reservations_starts_far_beyond_its_numbers(path: Path) -> None:
+    Spool(path, BOX, PLENTY).close()
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("drop table numbering")
+    spool = Spool(path, BOX, PLENTY)
+    assert spool.reserve(1) > 10**12
+    spool.close()
 
 
 def test_nothing_plain_rests_on_the_disk(path: Path, spool: Spool) -> None:

@@ -47,9 +47,13 @@ class Writer:
         self.open()
 
     def open(self) -> None:
-        self.spool = Spool(self._settings.spool_dir / "n.sqlite3", BOX, self._max_bytes)
-        appender = Appender(self._settings, TABLE, 0.1, self.spool.app_id)
-        self.sink = SpoolingAppender(appender, self.spool)
+        self.spool = Spool(self.spool_file, BOX, self._max_bytes)
+
+        def reach() -> Appender:
+            return Appender(self._settings, TABLE, 0.1, self.spool.app_id)
+
+        appender = None if self._table_path().is_file() else reach()
+        self.sink = SpoolingAppender(TABLE, self.spool, reach, appender)
 
     def restart(self) -> None:
         self.sink.close()
@@ -67,6 +71,10 @@ class Writer:
         finally:
             table.unlink()
             away.rename(table)
+
+    @property
+    def spool_file(self) -> Path:
+        return self._settings.spool_dir / "n.sqlite3"
 
     def landed(self) -> list[int]:
         table = open_table(self._settings, TABLE.path)
@@ -112,6 +120,45 @@ def test_a_process_that_ends_in_the_outage_loses_nothing(writer: Writer) -> None
         writer.sink.close()
     writer.open()
     assert sorted(writer.drained()) == [1, 2]
+
+
+def test_a_process_that_starts_in_an_outage_loses_nothing(writer: Writer) -> None:
+    """Numbers that went straight to the table left no trace in the spool but their reservation."""
+    for n in (1, 2, 3):
+        writer.sink.append(numbers(n))
+    with writer.outage():
+        writer.restart()
+        assert (writer.sink.is_open, writer.sink.version, writer.sink.waiting) == (
+            False,
+            None,
+            True,
+        )
+        assert writer.sink.append(numbers(4)) is None
+        writer.restart()
+        assert writer.sink.append(numbers(5)) is None
+    assert sorted(writer.drained()) == [1, 2, 3, 4, 5]
+    wait_until(lambda: not writer.sink.waiting, "the table is open")
+    assert writer.sink.append(numbers(6)) is not None
+    assert sorted(writer.landed()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_spool_restored_from_a_copy_is_not_drained_and_not_lost(writer: Writer) -> None:
+    file = writer.spool_file
+    writer.sink.close()
+    copy = file.read_bytes()
+    writer.open()
+    writer.sink.append(numbers(1))
+    with writer.outage():
+        writer.sink.close()
+        file.write_bytes(copy)
+        writer.open()
+        assert writer.sink.append(numbers(2)) is None
+    wait_until(lambda: writer.sink.refusal is not None, "the table is refused")
+    assert "restored from a copy" in (writer.sink.refusal or "")
+    with pytest.raises(NotDurable, match="restored from a copy"):
+        writer.sink.append(numbers(3))
+    assert writer.landed() == [1]
+    assert not writer.spool.empty
 
 
 def test_a_batch_that_was_committed_and_not_dropped_is_not_committed_again(
