@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = 5 * _MEBIBYTE
     max_decompressed_bytes: int = 50 * _MEBIBYTE
     max_events_per_post: int = 10_000
-    recent_ids: int = 1_000_000
+    recent_ids: int = 500_000
 
     spool_path: Path | None = None
     spool_max_bytes: int = 1024 * _MEBIBYTE

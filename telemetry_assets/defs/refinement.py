@@ -22,6 +22,9 @@ from telemetry_contracts.registry import Registry
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
 CONTRACT_CHECK = "contract"
+OVERTAKEN = "overtaken_hours"
+"""Metadata of silver: hours to refine again, because copies of their events arrived before them."""
+
 _SAMPLE = 5
 
 
@@ -100,11 +103,13 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         hour = context.partition_key
         refined = lake.lake.refined(contract.source, hour)
         version = lake.lake.write(table, refined.silver, hour)
+        overtaken = lake.lake.overtaken(contract.source, hour)
         yield dg.MaterializeResult(
             metadata={
                 **rows_metadata(refined.silver.height, version),
                 "quarantined": refined.quarantine.height,
                 "duplicates": refined.duplicates.height,
+                **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
             },
             check_results=[_contract_check(contract, lake.lake, hour)],
         )

@@ -13,6 +13,7 @@ from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import (
     CONTRACT_CHECK,
     DUPLICATES_KEY,
+    OVERTAKEN,
     QUARANTINE_KEY,
     bronze_key,
     silver_key,
@@ -31,6 +32,7 @@ LISTEN_SECONDS = 25.0
 
 POLL_SECONDS = 0.2
 MAX_REQUESTS = 8
+_RECORDS_A_TICK = 200
 REFERENCE_POLL_SECONDS = 30
 
 _WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path, LANDING_FILES.path)
@@ -65,6 +67,8 @@ def landing_sensor(
         settings = get_settings()
         logs = {path: DeltaLog(settings, path) for path in _WATCHED}
         backlog = Backlog.parse(context.cursor)
+        for source in registry.sources:
+            _note_overtaken(context.instance, source, backlog)
         deadline = time.monotonic() + listen_seconds
         while True:
             for path, log in logs.items():
@@ -76,7 +80,11 @@ def landing_sensor(
                     return dg.SensorResult(
                         run_requests=requests,
                         cursor=backlog.dump(),
-                        asset_events=[_landed(hour, taken[hour]) for hour in taken],
+                        asset_events=[
+                            _landed(hour, entry)
+                            for hour, entry in taken.items()
+                            if not entry["versions"].keys().isdisjoint(_WATCHED)
+                        ],
                     )
             if time.monotonic() >= deadline:
                 context.update_cursor(backlog.dump())
@@ -153,6 +161,27 @@ def _landed(hour: str, entry: Waiting) -> dg.AssetObservation:
         partition=hour,
         metadata={**entry["versions"], "sources": ", ".join(entry["sources"])},
     )
+
+
+def _note_overtaken(instance: dg.DagsterInstance, source: str, backlog: Backlog) -> None:
+    """Read what silver runs told of since the last look; history before the first is settled."""
+    key = silver_key(source)
+    asset, seen = key.to_user_string(), backlog.told.get(key.to_user_string())
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=key, after_storage_id=seen),
+        limit=1 if seen is None else _RECORDS_A_TICK,
+        ascending=seen is not None,
+    )
+    for record in found.records:
+        backlog.told[asset] = record.storage_id
+        materialization = record.asset_materialization
+        if seen is None or materialization is None:
+            continue
+        told = materialization.metadata.get(OVERTAKEN)
+        if isinstance(told, dg.TextMetadataValue):
+            hours = (told.text or "").split()
+            backlog.add_overtaken(source, hours, asset, record.storage_id)
+    backlog.told.setdefault(asset, 0)
 
 
 def _busy_hours(instance: dg.DagsterInstance) -> set[str]:

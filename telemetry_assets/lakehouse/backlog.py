@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TypedDict
 
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, Changes
@@ -31,10 +32,12 @@ class Backlog:
     Attributes:
         versions: Last version read, by table.
         waiting: What changed in each hour that has yet to be run.
+        told: The newest record of Dagster's log, by asset, that was looked at for overtaken hours.
     """
 
     versions: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str | None) -> Backlog:
@@ -43,16 +46,24 @@ class Backlog:
 
     def dump(self) -> str:
         """Write the cursor."""
-        return json.dumps({"versions": self.versions, "waiting": self.waiting}, sort_keys=True)
+        return json.dumps(asdict(self), sort_keys=True)
 
     def add(self, table: str, changes: Changes) -> None:
         """Take note of what changed in a table."""
         self.versions[table] = changes.version
         for (source, hour), version in changes.partitions.items():
-            entry = self.waiting.setdefault(hour, {"versions": {}, "sources": []})
-            newest = entry["versions"].get(table, NO_VERSION)
-            entry["versions"][table] = max(newest, version)
-            entry["sources"] = sorted({*entry["sources"], source})
+            self._wait(hour, source, table, version)
+
+    def add_overtaken(self, source: str, hours: Sequence[str], asset: str, record: int) -> None:
+        """Take note of hours that an asset of `source` found out of date, in that record of it."""
+        for hour in hours:
+            self._wait(hour, source, asset, record)
+
+    def _wait(self, hour: str, source: str, table: str, version: int) -> None:
+        entry = self.waiting.setdefault(hour, {"versions": {}, "sources": []})
+        newest = entry["versions"].get(table, NO_VERSION)
+        entry["versions"][table] = max(newest, version)
+        entry["sources"] = sorted({*entry["sources"], source})
 
     def take(self, busy: set[str], limit: int) -> dict[str, Waiting]:
         """Remove and return hours to run now: oldest first, none that is being run."""

@@ -12,6 +12,7 @@ import polars as pl
 from deltalake.exceptions import DeltaError
 
 from telemetry_assets.lakehouse.aggregating import required_columns
+from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -21,14 +22,13 @@ from telemetry_assets.lakehouse.tables import (
     silver_table,
 )
 from telemetry_contracts.frames import parse_payload
-from telemetry_platform.clock import HOUR, hour_key, hour_start, utc_now
+from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import (
     Partition,
     count_partition,
     ensure_table,
     input_version,
     open_table,
-    partition_sizes,
     replace_partition,
     scan_partition,
     scan_table,
@@ -38,11 +38,8 @@ from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Tab
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-    from telemetry_contracts.contract import Contract
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
-
-_ARRIVAL_COLUMNS = ("event_id", "receipt_id", "received_at")
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,7 @@ class Lake:
         self.settings = settings
         self.registry = registry
         self._refined: dict[tuple[str, str, int], Refined] = {}
+        self._before: dict[tuple[str, str], pl.DataFrame] = {}
         self._landing: DeltaTable | None = None
         self._accepted: dict[tuple[str, str, int], int] = {}
         self._gold_inputs: dict[tuple[str, str, int], pl.DataFrame] = {}
@@ -115,10 +113,31 @@ class Lake:
         key = (source, hour, delta.version() if delta else -1)
         if key not in self._refined:
             bronze = self.read(table, hour)
-            earlier = self._earlier_arrivals(contract, hour, bronze["event_id"])
+            landing = self._landing_table()
+            before = hours_before(landing, contract, hour)
+            earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
+            self._before[source, hour] = before
             self._refined = {kept: v for kept, v in self._refined.items() if kept[1] == hour}
             self._refined[key] = refine(bronze, earlier, contract)
         return self._refined[key]
+
+    def overtaken(self, source: str, hour: str) -> list[str]:
+        """Return the hours whose silver keeps an event of which a copy arrived earlier.
+
+        Events join an hour that is over when a spool drains or refused ones are put right; the
+        hours after it were refined without them. Call this once silver of `hour` is written:
+        `hour` itself is among the hours when an earlier one grew meanwhile.
+        """
+        contract = self.registry[source]
+        bronze = self.scan(bronze_table(contract), hour).select("event_id").collect()["event_id"]
+        hours = later_hours(self.settings, contract, hour, bronze)
+        landing = self._landing_table()
+        before = hours_before(landing, contract, hour)
+        if not before.equals(self._before.get((source, hour), before.clear())):
+            kept = self.silver(source, hour, ["event_id"])["event_id"]
+            if not earlier_arrivals(landing, contract, before, kept).is_empty():
+                return [hour, *hours]
+        return hours
 
     def silver(self, source: str, hour: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return silver rows of one hour, all columns or some."""
@@ -195,25 +214,6 @@ class Lake:
         else:
             self._landing.update_incremental()
         return self._landing
-
-    def _earlier_arrivals(self, contract: Contract, hour: str, ids: pl.Series) -> pl.DataFrame:
-        """Return earlier landed events of the dedup window that share an id with this hour."""
-        schema = pl.Schema({name: LANDING_EVENTS.schema[name] for name in _ARRIVAL_COLUMNS})
-        first = hour_key(hour_start(hour) - max(contract.dedup_window, HOUR))
-        landing = self._landing_table()
-        hours = partition_sizes(landing).filter(
-            pl.col(SOURCE) == contract.source,
-            pl.col(RECEIVED_HOUR) >= pl.lit(first),
-            pl.col(RECEIVED_HOUR) < pl.lit(hour),
-        )[RECEIVED_HOUR]
-        if hours.is_empty() or ids.is_empty():
-            return schema.to_frame()
-        where: Partition = {SOURCE: contract.source, RECEIVED_HOUR: hours.to_list()}
-        return (
-            scan_table(landing, where, schema)
-            .join(pl.LazyFrame({"event_id": ids.unique()}), on="event_id", how="semi")
-            .collect()
-        )
 
 
 def _landing_input(source: str, hour: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
+from telemetry_assets.defs.sensors import landing_sensor
 from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
@@ -18,7 +19,7 @@ from telemetry_assets.lakehouse.tables import (
     silver_table,
 )
 from telemetry_platform.delta import open_table
-from tests.unit.telemetry_assets.landed import HOUR, land, room, watch
+from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, room, watch
 
 if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
@@ -36,10 +37,10 @@ def materialize(
     graph = definitions.resolve_asset_graph()
     job = definitions.resolve_job_def("refine_hour")
 
-    def run(*layers: str, sources: str = "") -> dg.ExecuteInProcessResult:
+    def run(*layers: str, sources: str = "", hour: str = HOUR) -> dg.ExecuteInProcessResult:
         selection = dg.AssetSelection.groups(*(layers or LAYERS)).resolve(graph)
         return job.execute_in_process(
-            partition_key=HOUR,
+            partition_key=hour,
             asset_selection=list(selection),
             instance=instance,
             tags={"telemetry/sources": sources} if sources else {},
@@ -153,3 +154,37 @@ def test_an_hour_in_which_nothing_landed_is_materialized_empty(
     assert result.success
     assert all(outcomes(result).values())
     assert not rows(settings, registry)["silver/mobile"]
+
+
+def test_an_event_that_lands_late_in_an_earlier_hour_replaces_its_later_copy(
+    materialize: Any, settings: Settings, registry: Registry, instance: dg.DagsterInstance
+) -> None:
+    sensor = landing_sensor(registry, {}, listen_seconds=0.0)
+
+    def requested(cursor: str | None) -> tuple[list[str | None], str]:
+        with dg.build_sensor_context(instance, cursor=cursor) as context:
+            found = sensor(context)
+            if isinstance(found, dg.SkipReason):
+                return [], context.cursor or ""
+            assert isinstance(found, dg.SensorResult)
+            return [each.partition_key for each in found.run_requests or []], found.cursor or ""
+
+    def kept(hour: str) -> list[str]:
+        lake = Lake(settings, registry)
+        return lake.silver("wearable", hour)["receipt_id"].to_list()
+
+    event = watch() | {"event_id": "01890a5d-ac96-774b-bcce-b302099a8057"}
+    land(settings, registry, "wearable", [event], NEXT_HOUR, "second")
+    hours, cursor = requested(None)
+    assert hours == [NEXT_HOUR]
+    assert materialize(hour=NEXT_HOUR).success
+    assert kept(NEXT_HOUR) == ["second"]
+    land(settings, registry, "wearable", [event], HOUR, "first")
+    hours, cursor = requested(cursor)
+    assert hours == [HOUR]
+    assert materialize(hour=HOUR).success
+    hours, cursor = requested(cursor)
+    assert hours == [NEXT_HOUR]
+    assert materialize(hour=NEXT_HOUR).success
+    assert (kept(HOUR), kept(NEXT_HOUR)) == (["first"], [])
+    assert requested(cursor)[0] == []

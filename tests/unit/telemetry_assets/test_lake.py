@@ -111,6 +111,37 @@ def test_an_event_that_came_an_hour_before_is_a_duplicate_now(lake: Lake) -> Non
     assert run(lake, HOUR) == counts(1, 1)
 
 
+def test_an_hour_that_is_joined_late_names_the_hours_that_kept_a_later_copy(lake: Lake) -> None:
+    land(lake.settings, lake.registry, SOURCE, [named(watch(0, 62), 1)], NEXT_HOUR, "second")
+    assert run(lake, NEXT_HOUR) == counts(1, 1)
+    assert lake.overtaken(SOURCE, NEXT_HOUR) == []
+    land(lake.settings, lake.registry, SOURCE, [named(watch(0, 61), 1)], HOUR, "first")
+    assert run(lake, HOUR) == counts(1, 1)
+    assert lake.overtaken(SOURCE, HOUR) == [NEXT_HOUR]
+    assert run(lake, NEXT_HOUR) == counts(1, 0, 0, 1)
+    assert lake.overtaken(SOURCE, HOUR) == []
+
+
+@pytest.mark.parametrize("same_process", [True, False])
+def test_an_hour_that_was_overtaken_while_it_was_refined_names_itself(
+    lake: Lake, *, same_process: bool
+) -> None:
+    land(lake.settings, lake.registry, SOURCE, [named(watch(0, 62), 1)], NEXT_HOUR, "second")
+    assert run(lake, NEXT_HOUR) == counts(1, 1)
+    land(lake.settings, lake.registry, SOURCE, [named(watch(0, 61), 1)], HOUR, "first")
+    later = lake if same_process else Lake(lake.settings, lake.registry)
+    assert later.overtaken(SOURCE, NEXT_HOUR) == [NEXT_HOUR]
+
+
+def test_an_hour_beyond_the_dedup_window_is_not_overtaken(lake: Lake) -> None:
+    land(lake.settings, lake.registry, SOURCE, [named(watch(), 1)], HOUR)
+    run(lake, HOUR)
+    for hour, overtaken in (("2025-12-29T13", []), ("2025-12-29T14", [HOUR])):
+        land(lake.settings, lake.registry, SOURCE, [named(watch(), 1)], hour)
+        run(lake, hour)
+        assert lake.overtaken(SOURCE, hour) == overtaken
+
+
 def test_an_id_comes_back_as_new_after_the_dedup_window(lake: Lake) -> None:
     land(lake.settings, lake.registry, SOURCE, [named(watch(), 1)], "2025-12-29T13")
     land(lake.settings, lake.registry, SOURCE, [named(watch(), 1)], HOUR)
