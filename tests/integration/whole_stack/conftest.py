@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FIRST_READING = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Settings]:
     """Start the whole stack."""
     with stack_home() as home, EmbeddedStack(Settings(home=home)) as running:
@@ -30,14 +30,14 @@ def stack() -> Iterator[Settings]:
         yield running.settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
     """Write a CSV file of 300 good rows."""
     folder = tmp_path_factory.mktemp("csv")
     return write_csv(folder, LAYOUTS[0], seed=5, start=FIRST_READING, rows=300, bad_rate=0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
     """Write a CSV file of 200 rows in the other layout, some of them bad."""
     folder = tmp_path_factory.mktemp("csv")
@@ -46,7 +46,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
     """Send fleets and files, and wait until the marts hold them."""
     wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
