@@ -6,9 +6,11 @@ that), and how a client is told is `answers`' work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -18,7 +20,7 @@ from ingest_lambda.landing import Rows
 from ingest_lambda.problems import Problem, too_large
 from ingest_lambda.recent import RecentIds, event_keys
 from telemetry_contracts.bulk import NO_EVENTS, BulkReader, ReadEvents
-from telemetry_contracts.reader import Reading, Refusal, Violation, compile_reader
+from telemetry_contracts.reader import Reading, Refusal, Violation, as_json, compile_reader
 from telemetry_platform.clock import hour_key
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ DECODE = "decode"
 READ = "read"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DECODED_AT_ONCE = 500
 _NOT_JSON = Refusal((Violation("json", None, "the line is not JSON"),))
 
 
@@ -107,6 +110,8 @@ class PostReader:
     def __init__(self, contract: Contract, keyring: KeyRing) -> None:
         self._bulk = BulkReader(contract, keyring)
         self._single = compile_reader(contract, keyring)
+        # After a post that could not be read as one, the next is not tried as one either.
+        self._mixed = False
 
     def read(self, body: Body, max_events: int) -> ReadPost:
         """Read every event of a body by the contract. The costly part; needs no lock.
@@ -114,17 +119,21 @@ class PostReader:
         Raises:
             Problem: 400 when the body is neither JSON nor NDJSON, 413 when it has too many events.
         """
-        found = self._read_whole(body)
+        found = None if self._mixed else self._read_whole(body)
+        regular = None
         if found is not None:
-            count, events = found
+            count, regular = found
             if count > max_events:
                 raise _too_many(max_events)
-            if len(events.positions) == count:
-                return ReadPost(events, [])
+            if len(regular.positions) == count:
+                return ReadPost(regular, [])
         texts = split_events(body)
         if len(texts) > max_events:
             raise _too_many(max_events)
-        return self._read_apart(texts)
+        if regular is None:
+            regular = self._bulk.read_each(texts)
+        self._mixed = len(regular.positions) < len(texts)
+        return self._read_rest(texts, regular)
 
     def _read_whole(self, body: Body) -> tuple[int, ReadEvents] | None:
         """Read a body as one; None when its events must be told apart with more care."""
@@ -135,22 +144,27 @@ class PostReader:
         # The decoder takes several events in one line too, which NDJSON does not have.
         return found if found is not None and 0 < found[0] == count_lines(text) else None
 
-    def _read_apart(self, texts: list[bytes]) -> ReadPost:
-        regular = self._bulk.read_each(texts)
+    def _read_rest(self, texts: list[bytes], regular: ReadEvents) -> ReadPost:
+        """Read or refuse the events that are not regular, some at a time to hold few decoded."""
+        rest = sorted(set(range(len(texts))).difference(regular.positions))
         readings: list[tuple[int, Reading]] = []
         refused: list[Refused] = []
-        for position in sorted(set(range(len(texts))).difference(regular.positions)):
-            text = texts[position]
-            try:
-                event = orjson.loads(text)
-            except orjson.JSONDecodeError:
-                refused.append(Refused(position, DECODE, _NOT_JSON, text))
-                continue
-            reading = self._single.read(event)
-            if isinstance(reading, Refusal):
-                refused.append(Refused(position, READ, reading, text))
-            else:
-                readings.append((position, reading))
+        for start in range(0, len(rest), _DECODED_AT_ONCE):
+            positions: list[int] = []
+            events: list[Any] = []
+            for position in rest[start : start + _DECODED_AT_ONCE]:
+                try:
+                    events.append(orjson.loads(texts[position]))
+                    positions.append(position)
+                except orjson.JSONDecodeError:
+                    refused.append(Refused(position, DECODE, _NOT_JSON, texts[position]))
+            outcomes = self._single.read_each(events)
+            for position, outcome in zip(positions, outcomes, strict=True):
+                if isinstance(outcome, Refusal):
+                    refused.append(Refused(position, READ, outcome, texts[position]))
+                else:
+                    readings.append((position, outcome))
+        refused.sort(key=attrgetter("position"))
         return ReadPost(regular + _columns(readings) if readings else regular, refused)
 
 
@@ -197,21 +211,17 @@ def event_rows(verdicts: Verdicts, receipt: Receipt) -> Rows:
 
 
 def rejected_rows(verdicts: Verdicts, receipt: Receipt, box: SealBox) -> Rows:
-    """Return the rows of `landing/rejected`: one per refused event, its body sealed."""
-    refused = verdicts.refused
-    first = [each.refusal.violations[0] for each in refused]
-    sealed = [box.seal(each.text) for each in refused]
-    columns = {
-        "event_index": [each.position for each in refused],
-        "stage": [each.stage for each in refused],
-        "rule": [violation.rule for violation in first],
-        "field": [violation.field for violation in first],
-        "message": [violation.message for violation in first],
-        "violations": [_as_json(each.refusal) for each in refused],
+    """Return the rows of `landing/rejected`: one per refused event, and there is one at least."""
+    positions, stages, refusals, texts = zip(*verdicts.refused, strict=True)
+    rules, fields, messages = zip(*(each.violations[0] for each in refusals), strict=True)
+    sealed = box.seal_each(texts)
+    columns: dict[str, Sequence[Any]] = {
+        "event_index": positions,
+        "stage": stages,
+        "rule": rules,
+        "field": fields,
+        "message": messages,
+        "violations": list(map(as_json, refusals)),
         "body_sealed": sealed,
     }
     return Rows(columns, receipt.shared_values(), sum(map(len, sealed)))
-
-
-def _as_json(refusal: Refusal) -> str:
-    return orjson.dumps([violation._asdict() for violation in refusal.violations]).decode()

@@ -6,9 +6,11 @@ from datetime import datetime
 from http import HTTPStatus
 from itertools import repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+
+from telemetry_contracts.reader import as_json
 
 if TYPE_CHECKING:
     from ingest_lambda.admission import Receipt, Verdicts
@@ -41,7 +43,7 @@ class EventOutcome(msgspec.Struct, omit_defaults=True, gc=False):
     index: int
     status: str
     event_id: str | None = None
-    reasons: list[dict[str, Any]] | None = None
+    reasons: msgspec.Raw | None = None
 
 
 class _Document(msgspec.Struct):
@@ -69,11 +71,7 @@ def _outcomes(verdicts: Verdicts) -> list[EventOutcome]:
     events = list(map(EventOutcome, accepted.positions, repeat(ACCEPTED), accepted.event_ids))
     events += map(EventOutcome, duplicates.positions, repeat(DUPLICATE), duplicates.event_ids)
     events += [
-        EventOutcome(
-            each.position,
-            REJECTED,
-            reasons=[violation._asdict() for violation in each.refusal.violations],
-        )
+        EventOutcome(each.position, REJECTED, None, msgspec.Raw(as_json(each.refusal)))
         for each in verdicts.refused
     ]
     if duplicates.positions or verdicts.refused:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from telemetry_contracts.contract import Contract, Field, FieldPath, Shape
+from telemetry_contracts.contract import Contract, Field, FieldPath, LogicalType, Shape
 from telemetry_contracts.conversions import Converter, converter, scaled
-from telemetry_contracts.units import accepted_units
+from telemetry_contracts.units import IDENTITY, accepted_units, conversion
 
 if TYPE_CHECKING:
     from telemetry_contracts.tokens import KeyRing
@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Leaf:
-    """Where one value goes: a slot of the outcome and how to convert it."""
+    """Where one value goes: a slot of the outcome and how to convert it.
+
+    Attributes:
+        slot: Key of the outcome.
+        field: Column of the contract.
+        convert: Reads any value.
+        plain: The type of values that can be told readable without converting them, if any.
+    """
 
     slot: str
     field: str
     convert: Converter
+    plain: LogicalType | None
 
 
 @dataclass
@@ -69,7 +77,15 @@ def _add_leaf(plan: Plan, column: Field, rank: int, path: FieldPath, keyring: Ke
     slot = column.name if rank == 0 else f"{column.name}~{rank}"
     if rank:
         plan.fallbacks.append((slot, column.name))
-    _insert(plan.trie, path.path, Leaf(slot, column.name, converter(column, path, keyring)))
+    leaf = Leaf(slot, column.name, converter(column, path, keyring), _plain(column, path))
+    _insert(plan.trie, path.path, leaf)
+
+
+def _plain(column: Field, path: FieldPath) -> LogicalType | None:
+    kind = column.logical_type
+    if kind is LogicalType.NUMBER and conversion(path.unit, column.unit) != IDENTITY:
+        return None
+    return None if kind is LogicalType.TIMESTAMP else kind
 
 
 def _add_conditional(
@@ -117,10 +133,19 @@ def _insert(trie: dict[str, Any], path: tuple[str, ...], leaf: Leaf | None) -> N
 
 
 def _shape_test(shape: Shape) -> Callable[[dict[str, Any]], bool]:
-    if all(len(path) == 1 for path in shape.requires):
-        keys = [path[0] for path in shape.requires]
-        return lambda event: all(key in event for key in keys)
-    return lambda event: all(value_at(event, path) is not None for path in shape.requires)
+    requires = shape.requires
+    if all(len(path) == 1 for path in requires):
+        keys = {path[0] for path in requires}
+        return lambda event: event.keys() >= keys
+
+    # A loop, because every refused event comes here and a generator costs as much as its work.
+    def test(event: dict[str, Any]) -> bool:
+        for path in requires:  # noqa: SIM110
+            if value_at(event, path) is None:
+                return False
+        return True
+
+    return test
 
 
 def value_at(event: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from telemetry_contracts.keyfile import read_keys, write_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _VERSION_BYTES = 2
@@ -56,9 +57,19 @@ class SealBox:
 
     def seal(self, plain: bytes) -> bytes:
         """Return `plain` sealed under the current key."""
+        return self.seal_each([plain])[0]
+
+    def seal_each(self, plains: Sequence[bytes]) -> list[bytes]:
+        """Return each value sealed on its own under the current key."""
         version = self.current_version.to_bytes(_VERSION_BYTES)
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return version + nonce + self._ciphers[self.current_version].encrypt(nonce, plain, version)
+        encrypt = self._ciphers[self.current_version].encrypt
+        # Asking the system for randomness costs about as much as sealing a small event.
+        random = secrets.token_bytes(_NONCE_BYTES * len(plains))
+        nonces = [random[at : at + _NONCE_BYTES] for at in range(0, len(random), _NONCE_BYTES)]
+        return [
+            version + nonce + encrypt(nonce, plain, version)
+            for nonce, plain in zip(nonces, plains, strict=True)
+        ]
 
     def open(self, sealed: bytes) -> bytes:
         """Return what was sealed.

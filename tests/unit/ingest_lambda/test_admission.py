@@ -22,6 +22,7 @@ MOST = 5
 GOOD = b'{"session":{"id":"s","timestamp":"2026-01-05T10:00:00"}}'
 ODD = b'{"session":{"id":"s","timestamp":"2026-01-05T10:00:01"},"new_field":[1]}'
 BAD = b'{"battery":{"level":3}}'
+WORSE = b'{"session":{"id":"s","timestamp":"never"},"battery":{"level":"full"}}'
 
 
 @pytest.fixture
@@ -51,6 +52,41 @@ def test_an_event_reads_the_same_alone_and_in_any_company(reader: PostReader) ->
             alone.event_ids[0],
             alone.payloads[0],
         )
+
+
+def test_an_event_reads_the_same_whatever_the_posts_before_it_brought(reader: PostReader) -> None:
+    bodies = [
+        array(GOOD, GOOD),
+        Body(GOOD + b"\n" + GOOD, is_lines=True),
+        Body(GOOD, is_lines=False),
+    ]
+    expected = [reader.read(body, MOST) for body in bodies]
+    for body, post in zip(bodies, expected, strict=True):
+        refused = [reader.read(array(BAD, GOOD, WORSE, WORSE, WORSE), MOST) for _ in range(2)]
+        assert refused[0] == refused[1]
+        found = reader.read(body, MOST)
+        assert [list(column) for column in found.events] == [list(column) for column in post.events]
+        assert not found.refused
+
+
+def test_a_post_of_refused_events_alone_gives_each_its_reasons(reader: PostReader) -> None:
+    for _ in range(2):
+        post = reader.read(array(WORSE, BAD, WORSE, WORSE), MOST)
+        assert [(each.position, len(each.refusal.violations)) for each in post.refused] == [
+            (0, 2),
+            (1, 1),
+            (2, 2),
+            (3, 2),
+        ]
+
+
+def test_refused_events_come_in_their_order_whatever_refused_them(reader: PostReader) -> None:
+    post = reader.read(array(BAD, b'{"a":"\xff"}', WORSE, GOOD), MOST)
+    assert [(each.position, each.stage) for each in post.refused] == [
+        (0, READ),
+        (1, DECODE),
+        (2, READ),
+    ]
 
 
 def test_text_that_is_not_utf8_is_refused_alone(reader: PostReader) -> None:

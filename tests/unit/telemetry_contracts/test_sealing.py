@@ -22,6 +22,15 @@ def test_what_was_sealed_opens_again(plain: bytes) -> None:
     assert BOX.open(BOX.seal(plain)) == plain
 
 
+@given(plains=st.lists(st.binary(), max_size=20))
+def test_what_is_sealed_together_opens_one_by_one_under_nonces_of_its_own(
+    plains: list[bytes],
+) -> None:
+    sealed = BOX.seal_each(plains)
+    assert [BOX.open(each) for each in sealed] == plains
+    assert len({each[:14] for each in sealed}) == len(plains)
+
+
 def test_the_same_body_never_seals_the_same_and_is_not_seen_in_it() -> None:
     plain = b"somebody's message"
     one, two = BOX.seal(plain), BOX.seal(plain)
