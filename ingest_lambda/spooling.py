@@ -175,16 +175,24 @@ class SpoolingAppender:
                         "reason": str(error) if isinstance(error, Unproven) else None,
                     },
                 )
-                self._filled.set()
-                self._stopping.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                pause = self._rest(pause)
                 continue
             except (UnsafeStore, TableUnsuitable, SpoolOutdated) as error:
                 self.refusal = str(error)
                 _log.error("refusing to commit", extra={"table": self.name, "reason": str(error)})
                 return
+            except Exception as error:  # noqa: BLE001  (a thread that ended would drain no more)
+                _log.error("spool not drained", extra={"table": self.name}, exc_info=error)
+                pause = self._rest(pause)
+                continue
             pause = _FIRST_PAUSE_SECONDS
             _log.info("spool drained", extra={"table": self.name, "batches": drained})
+
+    def _rest(self, pause: float) -> float:
+        """Wait before the next try; return how long to wait before the one after it."""
+        self._filled.set()
+        self._stopping.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
+        return min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _drain_all(self) -> int:
         appender = self._appender or self._open()

@@ -90,9 +90,11 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; fail when it does not come true in time."""
+def wait_until(
+    holds: Callable[[], bool], what: str, evidence: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for a condition; fail when it does not come true in time, and show the evidence."""
     ends = time.monotonic() + DEADLINE_SECONDS
     while not holds():
-        assert time.monotonic() < ends, f"did not happen: {what}"
+        assert time.monotonic() < ends, f"did not happen: {what}\n{evidence()}"
         time.sleep(0.05)

@@ -120,9 +120,13 @@ def test_a_run_of_a_killed_code_server_is_failed_and_retried(home: Path) -> None
         # Longer than the daemon tries to reconnect, so that it has given the definitions up once.
         time.sleep(15)
         stack.restart("code-server")
-        wait_until(lambda: _statuses(port) == ["STARTED", "FAILURE"], "the run is retried")
+
+        def runs() -> list[str]:
+            return _statuses(port)
+
+        wait_until(lambda: runs() == ["STARTED", "FAILURE"], "the run is retried", runs)
         (home / "gate").touch()
-        wait_until(lambda: _statuses(port) == ["SUCCESS", "FAILURE"], "the retry succeeds")
+        wait_until(lambda: runs() == ["SUCCESS", "FAILURE"], "the retry succeeds", runs)
 
 
 def _statuses(port: int) -> list[str]:

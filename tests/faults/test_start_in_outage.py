@@ -97,7 +97,14 @@ def test_an_edge_that_starts_in_an_outage_takes_events_that_land_once(
     assert settings.inbox_dir is not None
     (settings.inbox_dir / "room.csv").write_text(f"{HEADER}\n{READING}\n")
     stack.restart("s3")
-    wait_until(lambda: get(settings, "/readyz").json()["spooling"] == [], "the spool is drained")
+
+    def drained() -> bool:
+        state = get(settings, "/readyz").json()
+        assert state["ready"] is True, state
+        return state["spooling"] == []
+
+    log = settings.home / "logs" / "edge.log"
+    wait_until(drained, "the spool is drained", lambda: log.read_text()[-4_000:])
     assert 'edge_table_open{table="landing/events"} 1.0' in get(settings, "/metrics").text
     # An event from before the outage is known again.
     sender.deliver(2)

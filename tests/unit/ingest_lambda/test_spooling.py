@@ -142,6 +142,24 @@ def test_a_process_that_starts_in_an_outage_loses_nothing(writer: Writer) -> Non
     assert sorted(writer.landed()) == [1, 2, 3, 4, 5, 6]
 
 
+def test_an_error_nobody_foresaw_does_not_end_the_draining(settings: Settings) -> None:
+    spool = Spool(settings.spool_dir / "n.sqlite3", BOX, PLENTY)
+    errors = [RuntimeError("unforeseen"), KeyError("unforeseen")]
+
+    def reach() -> Appender:
+        if errors:
+            raise errors.pop()
+        return Appender(settings, TABLE, 0.1, spool.app_id)
+
+    sink = SpoolingAppender(TABLE, spool, reach)
+    assert sink.append(numbers(1)) is None
+    wait_until(lambda: spool.empty, "the spool is drained")
+    sink.close()
+    table = open_table(settings, TABLE.path)
+    assert table is not None
+    assert pl.scan_delta(table).select("n").collect()["n"].to_list() == [1]
+
+
 def test_a_spool_restored_from_a_copy_is_not_drained_and_not_lost(writer: Writer) -> None:
     file = writer.spool_file
     writer.sink.close()
