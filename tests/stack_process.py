@@ -91,10 +91,13 @@ def processes_of(home: Path) -> list[psutil.Process]:
 
 
 def wait_until(
-    holds: Callable[[], bool], what: str, evidence: Callable[[], object] = lambda: ""
+    holds: Callable[[], bool],
+    what: str,
+    evidence: Callable[[], object] = lambda: "",
+    seconds: float = DEADLINE_SECONDS,
 ) -> None:
     """Wait for a condition; fail when it does not come true in time, and show the evidence."""
-    ends = time.monotonic() + DEADLINE_SECONDS
+    ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, f"did not happen: {what}\n{evidence()}"
         time.sleep(0.05)

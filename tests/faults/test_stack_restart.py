@@ -124,7 +124,7 @@ def test_a_run_of_a_killed_code_server_is_failed_and_retried(home: Path) -> None
         def runs() -> list[str]:
             return _statuses(port)
 
-        wait_until(lambda: runs() == ["STARTED", "FAILURE"], "the run is retried", runs)
+        wait_until(lambda: runs() == ["STARTED", "FAILURE"], "the run is retried", runs, 300)
         (home / "gate").touch()
         wait_until(lambda: runs() == ["SUCCESS", "FAILURE"], "the retry succeeds", runs)
 

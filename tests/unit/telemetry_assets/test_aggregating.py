@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import statistics
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -190,3 +191,20 @@ def test_gold_is_the_same_from_the_columns_it_names(registry: Registry) -> None:
     narrow = frame.select(required_columns(contract))
     assert metric_partials(narrow, contract).equals(metric_partials(frame, contract))
     assert device_profiles(narrow, contract).equals(device_profiles(frame, contract))
+
+
+def test_the_same_events_give_the_same_partials_to_the_bit(registry: Registry) -> None:
+    chance = random.Random(3)  # noqa: S311  (a reproducible draw, not a secret)
+    events = [
+        watch(minute=chance.randrange(240) / 60, rate=chance.randrange(40, 180), device=f"w{n % 7}")
+        for n in range(700)
+    ]
+    frame = silver(registry, "wearable", events)
+    frame = frame.with_columns(pl.col("heart_rate_bpm") + pl.col("heart_rate_bpm").sqrt())
+    first = metric_partials(frame, registry["wearable"])
+    assert first["n"].max() > 1
+    for _ in range(100):
+        cuts = sorted(chance.sample(range(1, frame.height), 3))
+        edges = zip([0, *cuts], [*cuts, frame.height], strict=True)
+        parts = [frame.slice(start, end - start) for start, end in edges]
+        assert metric_partials(pl.concat(parts, rechunk=False), registry["wearable"]).equals(first)
