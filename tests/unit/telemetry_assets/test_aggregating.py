@@ -202,7 +202,7 @@ def test_the_same_events_give_the_same_partials_to_the_bit(registry: Registry) -
     frame = silver(registry, "wearable", events)
     frame = frame.with_columns(pl.col("heart_rate_bpm") + pl.col("heart_rate_bpm").sqrt())
     first = metric_partials(frame, registry["wearable"])
-    assert first["n"].max() > 1
+    assert max(first["n"].to_list()) > 1
     for _ in range(100):
         cuts = sorted(chance.sample(range(1, frame.height), 3))
         edges = zip([0, *cuts], [*cuts, frame.height], strict=True)
