@@ -83,9 +83,13 @@ class StoreProxy:
         self._started.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0.01))
+        # Until none is left: a connection may just have been accepted.
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        # Transports close in the loop's next turns.
+        self._loop.run_until_complete(asyncio.sleep(0.05))
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -109,11 +113,13 @@ class StoreProxy:
             await writer.drain()
             return True
         from_store, to_store = await asyncio.open_connection(*self._upstream)
-        to_store.write(request)
-        answer = await _message(from_store, is_head=request.startswith(b"HEAD"))
-        while answer.startswith(_CONTINUE):
-            answer = await _message(from_store)
-        to_store.close()
+        try:
+            to_store.write(request)
+            answer = await _message(from_store, is_head=request.startswith(b"HEAD"))
+            while answer.startswith(_CONTINUE):
+                answer = await _message(from_store)
+        finally:
+            to_store.close()
         if fault is Fault.SLOW:
             await asyncio.sleep(_SLOW_SECONDS)
         if fault is Fault.HALF:
