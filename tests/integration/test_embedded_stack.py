@@ -16,9 +16,13 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from dagster import DagsterRun
+from dagster._core.launcher.base import WorkerStatus
 
+from telemetry_cli.embedded.ports import LOOPBACK
 from telemetry_cli.embedded.probes import graphql
 from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_cli.run_launcher import WatchedRunLauncher
 from telemetry_cli.status import stack_status
 from telemetry_platform.objects import s3_client
 from telemetry_platform.postgres import connect
@@ -114,6 +118,16 @@ def test_dagster_runs_a_job_from_the_queue(stack: EmbeddedStack) -> None:
     launched = graphql(port, LAUNCH)
     assert launched["launchRun"]["__typename"] == "LaunchRunSuccess", launched
     wait_until(lambda: _statuses(port) == ["SUCCESS"], "the run succeeds")
+
+
+def test_a_run_that_is_lost_is_failed_only_when_its_server_has_settled(
+    stack: EmbeddedStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = WatchedRunLauncher(LOOPBACK, stack.settings.code_server_port)
+    lost = DagsterRun(job_name="count")
+    assert launcher.check_run_worker_health(lost).status is WorkerStatus.RUNNING
+    monkeypatch.setattr("telemetry_cli.run_launcher._SETTLING_SECONDS", 0.0)
+    assert launcher.check_run_worker_health(lost).status is WorkerStatus.FAILED
 
 
 def test_only_loopback_is_listened_on(stack: EmbeddedStack) -> None:
