@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError as StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from ingest_lambda.appender import Appender
     from ingest_lambda.metrics import Metrics
@@ -72,7 +72,7 @@ class VersionWatch:
 
     def __init__(
         self,
-        appenders: Iterable[Appender | SpoolingAppender],
+        appenders: Sequence[Appender | SpoolingAppender],
         metrics: Metrics,
         pace_seconds: float = _PACE_SECONDS,
     ) -> None:
