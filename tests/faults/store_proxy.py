@@ -14,6 +14,7 @@ _HEAD_END = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100"
 _CHUNK = 65_536
 _SLOW_SECONDS = 0.7
+_TURNS_SECONDS = 0.05
 
 
 class Fault(StrEnum):
@@ -83,13 +84,14 @@ class StoreProxy:
         self._started.set()
         self._loop.run_forever()
         server.close()
-        # Until none is left: a connection may just have been accepted.
+        # A connection just accepted gets its task in the loop's next turns, and a task that was
+        # cancelled before its first step would leave its connection open.
+        self._loop.run_until_complete(asyncio.sleep(_TURNS_SECONDS))
         while tasks := asyncio.all_tasks(self._loop):
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        # Transports close in the loop's next turns.
-        self._loop.run_until_complete(asyncio.sleep(0.05))
+            self._loop.run_until_complete(asyncio.sleep(_TURNS_SECONDS))
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
