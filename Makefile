@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PACKAGES := telemetry_contracts telemetry_platform ingest_lambda telemetry_assets device_sim telemetry_cli
+PACKAGES := telemetry_contracts telemetry_platform ingest_lambda telemetry_assets access_api device_sim telemetry_cli
 BIN := .venv/bin
 # Options for the program behind a target: make demo ARGS="--csv readings.csv"
 ARGS :=

@@ -16,12 +16,12 @@ from ingest_lambda.app import EdgeApp
 from ingest_lambda.connections import connection_class
 from ingest_lambda.edge import open_edge
 from ingest_lambda.inbox import Inbox
-from ingest_lambda.logs import configure_logs
 from ingest_lambda.messages import MessageIntake
 from ingest_lambda.mqtt_bridge import MqttBridge
 from ingest_lambda.probe import UnsafeStore
 from ingest_lambda.version_watch import VersionWatch
 from telemetry_platform.delta_log import TableUnsuitable
+from telemetry_platform.logs import configure_logs
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ingest_lambda.audit import REFUSED, record
 from ingest_lambda.jwt_auth import open_verifier
-from ingest_lambda.problems import Problem, no_key, not_in_scope, too_many_failures
-from ingest_lambda.rate_limits import EventBudget, FailureThrottle, RateLimit
-from ingest_lambda.senders import ALL_SOURCES, Sender
+from ingest_lambda.problems import may_not_write, no_key, not_in_scope
+from ingest_lambda.rate_limits import EventBudget
+from ingest_lambda.senders import Sender, sender_of
+from telemetry_platform.access_keys.api_key import ALL_SOURCES, WRITE
+from telemetry_platform.access_keys.audit import REFUSED, record
+from telemetry_platform.access_keys.failures import FailureThrottle
+from telemetry_platform.access_keys.rate_limit import RateLimit
 from telemetry_platform.clock import utc_now
+from telemetry_platform.problems import Problem, too_many_failures
 
 if TYPE_CHECKING:
-    from ingest_lambda.api_key import ApiKey
     from ingest_lambda.calls import Call
-    from ingest_lambda.key_store import KeyStore
     from ingest_lambda.metrics import Metrics
+    from telemetry_platform.access_keys.api_key import ApiKey
+    from telemetry_platform.access_keys.key_store import KeyStore
     from telemetry_platform.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -52,7 +56,7 @@ class Gate:
 
         Raises:
             Problem: 401 without good credentials, 429 when those came too often from the address;
-                403 when `source` is out of scope; 429 when the sender's rate is used up.
+                403 when the key is not for sending, or `source` is out of scope; 429 when the sender's rate is used up.
         """
         sender = await self._sender(call, open_on_loopback)
         if not sender.may_send(source):
@@ -73,7 +77,10 @@ class Gate:
             raise self._refusal(call)
         key = self._keys.verify(text)
         if key is not None:
-            return key.sender
+            if not key.may(WRITE):
+                self._metrics.auth_failed()
+                raise may_not_write()
+            return sender_of(key)
         if is_bearer and self._tokens is not None:
             token_sender = await self._tokens.verify(text)
             if token_sender is not None:

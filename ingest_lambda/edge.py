@@ -28,7 +28,6 @@ from ingest_lambda.admission import (
 )
 from ingest_lambda.answers import Answer, answer
 from ingest_lambda.appender import Appender, NotDurable
-from ingest_lambda.key_store import KeyStore
 from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.probe import StoreAway, StoreProof
@@ -43,6 +42,7 @@ from telemetry_contracts.reader import Refusal, Violation
 from telemetry_contracts.registry import Registry, load_registry
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
+from telemetry_platform.access_keys.key_store import KeyStore
 from telemetry_platform.clock import utc_now
 from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED

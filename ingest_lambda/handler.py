@@ -14,7 +14,7 @@ from typing import Any
 from ingest_lambda.edge import open_edge
 from ingest_lambda.lambda_function import EdgeFunction
 from ingest_lambda.lambda_secrets import SecretFiles
-from ingest_lambda.logs import configure_logs
+from telemetry_platform.logs import configure_logs
 from telemetry_platform.settings import Settings, get_settings
 
 _log = logging.getLogger(__name__)

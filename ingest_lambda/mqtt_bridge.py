@@ -18,7 +18,6 @@ from deltalake.exceptions import DeltaError
 from prometheus_client import Gauge, start_http_server
 
 from ingest_lambda.edge import open_edge
-from ingest_lambda.logs import configure_logs
 from ingest_lambda.messages import Message, MessageIntake
 from ingest_lambda.mqtt_connection import ConnectionLost, Delivery, MqttConnection, check_url
 from ingest_lambda.mqtt_topics import TopicMap
@@ -26,6 +25,7 @@ from ingest_lambda.probe import UnsafeStore
 from ingest_lambda.problems import Problem
 from ingest_lambda.version_watch import VersionWatch
 from telemetry_platform.delta_log import TableUnsuitable
+from telemetry_platform.logs import configure_logs
 from telemetry_platform.settings import get_settings
 from telemetry_platform.signals import ending_on_signals
 

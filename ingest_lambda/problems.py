@@ -1,52 +1,14 @@
 """What can be wrong with a request as a whole, as RFC 9457 problem details.
 
-An event that is wrong inside a good request is not a problem: it is an outcome (`answers`).
+Such a request gets no receipt. An event that is wrong inside a good request is not a problem: it is
+an outcome (`answers`).
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
-CONTENT_TYPE = "application/problem+json"
-
-
-class Problem(Exception):
-    """A request that gets no receipt.
-
-    Attributes:
-        status: HTTP status.
-        kind: Last part of the problem's `type` URI.
-        detail: What is wrong and what would help. Never quotes the request.
-        retry_after: Seconds after which the same request may succeed, when it may.
-    """
-
-    def __init__(
-        self, status: HTTPStatus, kind: str, detail: str, retry_after: int | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.kind = kind
-        self.detail = detail
-        self.retry_after = retry_after
-
-    def document(self) -> dict[str, Any]:
-        """Return the problem details object (RFC 9457, section 3)."""
-        return {
-            "type": f"urn:telemetry:problem:{self.kind}",
-            "title": self.status.phrase,
-            "status": int(self.status),
-            "detail": self.detail,
-        }
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers that belong to the answer."""
-        headers = {"content-type": CONTENT_TYPE}
-        if self.retry_after is not None:
-            headers["retry-after"] = str(self.retry_after)
-        if self.status == HTTPStatus.UNAUTHORIZED:
-            headers["www-authenticate"] = 'Bearer realm="telemetry"'
-        return headers
+from telemetry_platform.problems import Problem
 
 
 def unreadable(detail: str) -> Problem:
@@ -99,12 +61,6 @@ def too_many_events(retry_after: int) -> Problem:
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "rate", detail, retry_after)
 
 
-def too_many_failures(retry_after: int) -> Problem:
-    """429: the key is not valid, and neither were many others from this address."""
-    detail = "too many requests without a valid key came from this address"
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "failures", detail, retry_after)
-
-
 def key_reused() -> Problem:
     """409: an Idempotency-Key that came before with another body.
 
@@ -112,6 +68,11 @@ def key_reused() -> Problem:
     """
     detail = "this Idempotency-Key was used with another body"
     return Problem(HTTPStatus.CONFLICT, "idempotency-key", detail)
+
+
+def may_not_write() -> Problem:
+    """403: a valid key that is for reading."""
+    return Problem(HTTPStatus.FORBIDDEN, "role", "this key may not send events")
 
 
 def not_durable(detail: str, retry_after: int = 1) -> Problem:

@@ -1,7 +1,6 @@
-"""How much one sender may bring, and how often one address may fail. In memory, per process.
+"""How much one sender may bring. In memory, per process.
 
-Used from the event loop alone. Both forget whoever was quiet longest when they know too many, so
-strangers cannot fill the memory.
+Used from the event loop alone. It forgets whoever was quiet longest when it knows too many.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from ingest_lambda.problems import too_many_events
@@ -18,38 +15,9 @@ from ingest_lambda.problems import too_many_events
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from telemetry_platform.access_keys.rate_limit import RateLimit
+
 _MOST_KNOWN = 10_000
-_BURST_SECONDS = 10
-# One customer is given a whole /64 (RFC 6177), so its addresses count as one.
-_IPV6_PREFIX = 64
-
-
-@dataclass(frozen=True)
-class RateLimit:
-    """A token bucket.
-
-    Attributes:
-        events_per_second: What the bucket gains.
-        burst_events: What it holds: the events that may come at once after a pause, at least 1.
-    """
-
-    events_per_second: float
-    burst_events: int
-
-    @classmethod
-    def of(cls, events_per_second: float, burst_events: int | None = None) -> RateLimit:
-        """Return a limit whose burst is by default what 10 s of the rate bring.
-
-        Raises:
-            ValueError: The rate is not above 0, or the burst is below 1.
-        """
-        if not (math.isfinite(events_per_second) and events_per_second > 0):
-            raise ValueError("a rate is a number of events a second above 0")
-        if burst_events is None:
-            burst_events = max(1, math.ceil(events_per_second * _BURST_SECONDS))
-        if burst_events < 1:
-            raise ValueError("a burst is at least 1 event")
-        return cls(events_per_second, burst_events)
 
 
 class _Bucket:
@@ -117,54 +85,3 @@ class EventBudget:
             self._buckets.move_to_end(sender)
             bucket.fill(limit, now)
         return bucket
-
-
-class FailureThrottle:
-    """Counts the refused requests of each address in a window that its first failure opens."""
-
-    def __init__(
-        self,
-        limit: int,
-        window_seconds: float,
-        most_addresses: int = _MOST_KNOWN,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._limit = limit
-        self._window = window_seconds
-        self._most = most_addresses
-        self._clock = clock
-        self._windows: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def failed(self, address: str | None) -> int | None:
-        """Count a failure.
-
-        Returns:
-            None up to the limit; above it the whole seconds until the window ends.
-        """
-        network = _network(address)
-        now = self._clock()
-        count, end = self._windows.pop(network, (0, 0.0))
-        if now >= end:
-            count, end = 0, now + self._window
-        count += 1
-        self._windows[network] = count, end
-        if len(self._windows) > self._most:
-            self._windows.popitem(last=False)
-        return math.ceil(end - now) if count > self._limit else None
-
-    def __len__(self) -> int:
-        """Return the number of addresses that are remembered."""
-        return len(self._windows)
-
-
-def _network(address: str | None) -> str:
-    """Return what one client is known by: its IPv4 address, or the network of its IPv6 address."""
-    try:
-        parsed = ip_address(address or "")
-    except ValueError:
-        return ""  # a local socket has no address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), _IPV6_PREFIX), strict=False))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from ingest_lambda.rate_limits import RateLimit
+from telemetry_platform.access_keys.api_key import ALL_SOURCES
 
-ALL_SOURCES = "*"
+if TYPE_CHECKING:
+    from telemetry_platform.access_keys.api_key import ApiKey
+    from telemetry_platform.access_keys.rate_limit import RateLimit
 
 
 class Sender(NamedTuple):
@@ -26,3 +27,8 @@ class Sender(NamedTuple):
     def may_send(self, source: str) -> bool:
         """Whether events of `source` are in scope."""
         return ALL_SOURCES in self.sources or source in self.sources
+
+
+def sender_of(key: ApiKey) -> Sender:
+    """Return who posts with this key."""
+    return Sender(key.id, key.sources, key.rate_limit)

@@ -1,4 +1,4 @@
-"""`telemetry keys`: the API keys that devices post with."""
+"""`telemetry keys`: the API keys that devices post with and people read with."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ingest_lambda.keys import (
+from telemetry_cli.errors import CommandError
+from telemetry_cli.output import JsonOption, people, print_json, print_table
+from telemetry_contracts.registry import load_registry
+from telemetry_platform.access_keys.api_key import ALL_SOURCES, DEFAULT_ROLES, ROLES
+from telemetry_platform.access_keys.key_file import (
     KeyFileError,
     create_key,
     list_keys,
     revoke_key,
     rotate_key,
 )
-from ingest_lambda.rate_limits import RateLimit
-from ingest_lambda.senders import ALL_SOURCES
-from telemetry_cli.errors import CommandError
-from telemetry_cli.output import JsonOption, people, print_json, print_table
-from telemetry_contracts.registry import load_registry
+from telemetry_platform.access_keys.rate_limit import RateLimit
 from telemetry_platform.clock import utc_now
 from telemetry_platform.settings import get_settings
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ingest_lambda.api_key import ApiKey
+    from telemetry_platform.access_keys.api_key import ApiKey
 
 app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -53,7 +53,13 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option
     fleet: Annotated[str, typer.Argument(help="Name of the fleet that will use the key.")],
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", help="A source the key may post to; repeat it. All without it."),
+        typer.Option("--source", help="A source the key is for; repeat it. All without it."),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role", help=f"What it may do; repeat it: {', '.join(ROLES)}. `write` without it."
+        ),
     ] = None,
     expires: Annotated[str | None, typer.Option(help=f"{_EXPIRES_HELP}. Never without it.")] = None,
     rate: Annotated[
@@ -71,13 +77,21 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise CommandError(
             f"There is no source {', '.join(unknown)}.", f"Choose from: {', '.join(known)}."
         )
+    roles = role or DEFAULT_ROLES
+    if not set(roles) <= set(ROLES):
+        raise CommandError("There is no such role.", f"Choose from: {', '.join(ROLES)}.")
     expires_at, rate_limit = _moment(expires), _limit(rate, burst)
     path = _key_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def make() -> tuple[str, str]:
         return create_key(
-            path, fleet, source or [ALL_SOURCES], expires_at=expires_at, rate_limit=rate_limit
+            path,
+            fleet,
+            source or [ALL_SOURCES],
+            roles=roles,
+            expires_at=expires_at,
+            rate_limit=rate_limit,
         )
 
     _show_new(*_tried(make), as_json=as_json)
@@ -85,7 +99,7 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show all keys: id, fleet, sources and whether they are in force. Never a key's text."""
+    """Show all keys: id, fleet, sources, roles and whether they are in force. Never a key's text."""
     path = _key_file()
     found = _tried(list_keys, path) if path.exists() else []
     if as_json:
@@ -96,6 +110,7 @@ def list_(as_json: JsonOption = False) -> None:
             key.id,
             key.fleet,
             ", ".join(key.sources),
+            ", ".join(key.roles),
             _shown(key.created_at),
             _shown(key.expires_at) if key.expires_at else _NEVER,
             _shown_limit(key.rate_limit),
@@ -103,7 +118,16 @@ def list_(as_json: JsonOption = False) -> None:
         )
         for key in found
     ]
-    columns = ("Id", "Fleet", "Sources", "Created (UTC)", "Expires (UTC)", "Events/s", "State")
+    columns = (
+        "Id",
+        "Fleet",
+        "Sources",
+        "Roles",
+        "Created (UTC)",
+        "Expires (UTC)",
+        "Events/s",
+        "State",
+    )
     print_table(f"API keys in {path}", columns, rows)
 
 
@@ -136,7 +160,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(key_id: KeyId, as_json: JsonOption = False) -> None:
-    """End a key now; every process refuses posts with it within 5 s."""
+    """End a key now; every process refuses it within 5 s."""
     key = _tried(revoke_key, _key_file(), key_id)
     if as_json:
         print_json(_public(key))

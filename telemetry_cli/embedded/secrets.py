@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from ingest_lambda.keys import create_key
 from telemetry_cli.embedded.state import write_private
 from telemetry_cli.errors import CommandError
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
+from telemetry_platform.access_keys.api_key import DEFAULT_ROLES, READ, WRITE
+from telemetry_platform.access_keys.key_file import create_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _ACCESS_KEY_BYTES = 10
 _SECRET_BYTES = 30
 DEVELOPMENT_FLEET = "development"
 DEVELOPMENT_KEY_FILE = "dev_api_key"
+DEVELOPMENT_ROLES = (READ, WRITE)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class StackSecrets:
     s3_secret_key: str
     postgres_password: str
     postgres_superuser_password: str
+    postgres_reader_password: str = ""
+    """Missing in the file of a home that is older than the access API, until its next start."""
 
 
 def ensure_secrets(directory: Path) -> StackSecrets:
@@ -41,27 +46,41 @@ def ensure_secrets(directory: Path) -> StackSecrets:
     Raises:
         CommandError: A file is there but cannot be used.
     """
-    ensure_keys(directory, DEVELOPMENT_FLEET, directory / DEVELOPMENT_KEY_FILE)
+    ensure_keys(directory, DEVELOPMENT_FLEET, directory / DEVELOPMENT_KEY_FILE, DEVELOPMENT_ROLES)
     return ensure_server_secrets(directory)
 
 
-def ensure_keys(directory: Path, fleet: str, key_file: Path) -> None:
+def ensure_keys(
+    directory: Path, fleet: str, key_file: Path, roles: Sequence[str] = DEFAULT_ROLES
+) -> None:
     """Make what the edge needs and is missing in `directory`: token, seal and API keys.
 
     Args:
         directory: The edge's secrets; made with mode 0700.
         fleet: Who the first API key is for.
         key_file: Where that key is kept in plain text. When the file is there, no key is made.
+        roles: What that key may do.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
+    make_directory(directory)
     if not (directory / "token_keys.json").exists():
         KeyRing.generate().save(directory / "token_keys.json")
     if not (directory / "seal_keys.json").exists():
         SealBox.generate().save(directory / "seal_keys.json")
+    ensure_first_key(directory, fleet, key_file, roles)
+
+
+def ensure_first_key(directory: Path, fleet: str, key_file: Path, roles: Sequence[str]) -> None:
+    """Make an API key for every source, unless `key_file` holds one in plain text already."""
+    make_directory(directory)
     if not key_file.exists():
-        _, plain = create_key(directory / "api_keys.json", fleet, ["*"])
+        _, plain = create_key(directory / "api_keys.json", fleet, ["*"], roles=roles)
         write_private(key_file, plain + "\n")
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory for secrets that nobody else can enter."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
 
 
 def read_secrets(directory: Path) -> StackSecrets:
@@ -93,11 +112,15 @@ def ensure_server_secrets(directory: Path) -> StackSecrets:
     """
     path = directory / "servers.json"
     if not path.exists():
-        made = {
-            "s3_access_key": "TL" + secrets.token_hex(_ACCESS_KEY_BYTES).upper(),
-            "s3_secret_key": secrets.token_urlsafe(_SECRET_BYTES),
-            "postgres_password": secrets.token_urlsafe(_SECRET_BYTES),
-            "postgres_superuser_password": secrets.token_urlsafe(_SECRET_BYTES),
-        }
-        write_private(path, json.dumps(made, indent=2))
-    return read_secrets(directory)
+        made = StackSecrets(
+            s3_access_key="TL" + secrets.token_hex(_ACCESS_KEY_BYTES).upper(),
+            s3_secret_key=secrets.token_urlsafe(_SECRET_BYTES),
+            postgres_password=secrets.token_urlsafe(_SECRET_BYTES),
+            postgres_superuser_password=secrets.token_urlsafe(_SECRET_BYTES),
+        )
+        write_private(path, json.dumps(asdict(made), indent=2))
+    found = read_secrets(directory)
+    if not found.postgres_reader_password:
+        found = replace(found, postgres_reader_password=secrets.token_urlsafe(_SECRET_BYTES))
+        write_private(path, json.dumps(asdict(found), indent=2))
+    return found

@@ -19,12 +19,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from ingest_lambda.audit import audit_file
 from telemetry_cli.embedded.environment import process_environment
 from telemetry_cli.embedded.ports import PortLeases, choose_ports
 from telemetry_cli.embedded.probes import http_refusal
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_cli.embedded.stack import EmbeddedStack
+from telemetry_platform.access_keys.audit import audit_file
 from telemetry_platform.settings import Settings
 from tests.stack_process import stack_home, telemetry, wait_until
 

@@ -15,12 +15,12 @@ from moto import mock_aws
 
 from ingest_lambda import handler as entry
 from ingest_lambda.edge import Edge, open_edge
-from ingest_lambda.keys import create_key
 from ingest_lambda.lambda_function import EdgeFunction
 from ingest_lambda.lambda_objects import ObjectsNotLanded
 from ingest_lambda.lambda_secrets import SecretFiles
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
+from telemetry_platform.access_keys.key_file import create_key
 from telemetry_platform.delta import open_table
 from telemetry_platform.settings import Settings
 from tests.conftest import process_settings

@@ -11,9 +11,9 @@ import pytest
 
 from ingest_lambda.app import EdgeApp
 from ingest_lambda.edge import Edge, open_edge
-from ingest_lambda.keys import create_key
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
+from telemetry_platform.access_keys.key_file import create_key
 from telemetry_platform.delta import open_table
 from telemetry_platform.settings import Settings
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest_lambda.audit import audit_file
 from ingest_lambda.auth import Gate
 from ingest_lambda.calls import Call
-from ingest_lambda.key_store import KeyStore
-from ingest_lambda.keys import create_key, revoke_key, rotate_key
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.problems import Problem
-from ingest_lambda.rate_limits import RateLimit
+from telemetry_platform.access_keys.audit import audit_file
+from telemetry_platform.access_keys.key_file import create_key, revoke_key, rotate_key
+from telemetry_platform.access_keys.key_store import KeyStore
+from telemetry_platform.access_keys.rate_limit import RateLimit
 from telemetry_platform.settings import Settings
 from tests.unit.ingest_lambda.conftest import Client
 
@@ -58,6 +58,14 @@ def admit(gate: Gate, call: Call, source: str = "mobile", *, loopback: bool = Fa
     except Problem as problem:
         wait = "" if problem.retry_after is None else f" {problem.retry_after}"
         return f"{problem.status:d}{wait}"
+
+
+def test_a_key_for_reading_sends_nothing(path: Path) -> None:
+    _, reader = create_key(path, "analysts", roles=["read", "read:restricted"])
+    _, both = create_key(path, "gateway", roles=["read", "write"])
+    guard = gate(path)
+    assert admit(guard, call(reader)) == "403"
+    assert admit(guard, call(both)) != "403"
 
 
 def test_a_key_comes_in_either_header(path: Path) -> None:

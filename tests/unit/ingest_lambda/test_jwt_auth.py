@@ -18,10 +18,10 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from ingest_lambda.auth import Gate
 from ingest_lambda.jwt_auth import Expectations, TokenVerifier
-from ingest_lambda.key_store import KeyStore
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.senders import Sender
 from ingest_lambda.signing_keys import SigningKeys, from_file
+from telemetry_platform.access_keys.key_store import KeyStore
 from telemetry_platform.settings import Settings
 from tests.unit.ingest_lambda.test_auth import admit, call
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_lambda.problems import Problem
-from ingest_lambda.rate_limits import EventBudget, FailureThrottle, RateLimit
+from ingest_lambda.rate_limits import EventBudget
+from telemetry_platform.access_keys.rate_limit import RateLimit
 
 pytestmark = pytest.mark.unit
 
@@ -90,50 +91,7 @@ def test_no_sender_brings_more_than_burst_rate_and_one_post(
             taken += events
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(0, None), (-1, None), (float("nan"), 1), (1, 0)])
-def test_a_limit_that_lets_nothing_pass_is_an_error(rate: float, burst: int | None) -> None:
-    with pytest.raises(ValueError, match=r"rate|burst"):
-        RateLimit.of(rate, burst)
-
-
-def test_a_burst_is_ten_seconds_unless_told() -> None:
-    assert RateLimit.of(3).burst_events == 30
-    assert RateLimit.of(0.01).burst_events == 1
-
-
-def test_failures_are_throttled_until_their_window_ends(clock: Clock) -> None:
-    throttle = FailureThrottle(3, 60, clock=clock)
-    assert [throttle.failed("10.0.0.1") for _ in range(3)] == [None] * 3
-    clock.now += 20
-    assert throttle.failed("10.0.0.1") == 40
-    assert throttle.failed("10.0.0.2") is None
-    clock.now += 40
-    assert throttle.failed("10.0.0.1") is None
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "same"),
-    [
-        ("2001:db8::1", "2001:db8::ffff:2", True),
-        ("2001:db8::1", "2001:db8:0:1::1", False),
-        ("::ffff:10.0.0.1", "10.0.0.1", True),
-        (None, None, True),
-        ("::1", "127.0.0.1", False),
-    ],
-)
-def test_a_network_counts_as_one_client(
-    first: str | None, second: str | None, same: bool, clock: Clock
-) -> None:
-    throttle = FailureThrottle(1, 60, clock=clock)
-    throttle.failed(first)
-    assert (throttle.failed(second) is not None) == same
-
-
-def test_what_is_remembered_is_bounded(clock: Clock) -> None:
-    throttle = FailureThrottle(1, 60, most_addresses=50, clock=clock)
-    for n in range(500):
-        throttle.failed(f"10.0.{n // 256}.{n % 256}")
-    assert len(throttle) == 50
+def test_the_senders_that_are_remembered_are_bounded(clock: Clock) -> None:
     budget = EventBudget(RateLimit.of(1, 1), most_senders=2, clock=clock)
     for sender in ("a", "b", "c"):
         assert refused_for(budget, sender) is None

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from ingest_lambda.edge import Edge, open_edge
-from ingest_lambda.keys import create_key
 from telemetry_contracts.sealing import SealBox
+from telemetry_platform.access_keys.key_file import create_key
 from tests.unit.ingest_lambda.conftest import Client
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest_lambda.key_store import KeyStore
 from telemetry_cli.embedded.secrets import ensure_secrets, read_secrets
 from telemetry_cli.errors import CommandError
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
+from telemetry_platform.access_keys.key_store import KeyStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,10 @@ def test_the_files_are_what_their_readers_expect(tmp_path: Path) -> None:
         (tmp_path / "dev_api_key").read_text().strip()
     )
     assert key is not None
-    assert key.sender.may_send("mobile")
+    assert key.covers("mobile")
+    assert key.may("write")
+    assert key.may("read")
+    assert not key.may("read:restricted")
     assert KeyRing.from_file(tmp_path / "token_keys.json").current_version == 1
     box = SealBox.from_file(tmp_path / "seal_keys.json")
     assert box.open(box.seal(b"body")) == b"body"

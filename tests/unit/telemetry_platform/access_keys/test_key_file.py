@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingest_lambda.audit import audit_file
-from ingest_lambda.key_store import KeyStore
-from ingest_lambda.keys import (
+from telemetry_platform.access_keys.audit import audit_file
+from telemetry_platform.access_keys.key_file import (
     KeyFileError,
     create_key,
     list_keys,
     revoke_key,
     rotate_key,
 )
-from ingest_lambda.rate_limits import RateLimit
-from ingest_lambda.senders import Sender
+from telemetry_platform.access_keys.key_store import KeyStore
+from telemetry_platform.access_keys.rate_limit import RateLimit
 from telemetry_platform.clock import utc_now
 
 if TYPE_CHECKING:
@@ -47,10 +46,10 @@ def test_a_key_opens_and_rests_as_a_hash(path: Path) -> None:
 def test_scopes_hold(path: Path) -> None:
     create_key(path, "phones", ["mobile"])
     create_key(path, "all", ["*"])
-    phones, everything = (key.sender for key in list_keys(path))
-    assert phones.may_send("mobile")
-    assert not phones.may_send("wearable")
-    assert everything.may_send("wearable")
+    phones, everything = list_keys(path)
+    assert phones.covers("mobile")
+    assert not phones.covers("wearable")
+    assert everything.covers("wearable")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_the_file_has_the_documented_members(path: Path) -> None:
     create_key(path, "phones")
     (entry,) = json.loads(path.read_text())["keys"]
     times = {"created_at", "expires_at", "revoked_at"}
-    assert set(entry) == {"id", "fleet", "sources", "hash", "rate_limit"} | times
+    assert set(entry) == {"id", "fleet", "sources", "hash", "rate_limit", "roles"} | times
 
 
 def test_a_key_ends_at_its_hour(path: Path) -> None:
@@ -159,11 +158,36 @@ def test_rotation_never_turns_an_ending_key_into_an_endless_one_unasked(path: Pa
 
 
 def test_a_successor_keeps_rights_and_rate(path: Path) -> None:
-    key_id, _ = create_key(path, "phones", ["mobile"], rate_limit=RateLimit.of(5, 50))
+    key_id, _ = create_key(
+        path, "phones", ["mobile"], roles=["read", "write"], rate_limit=RateLimit.of(5, 50)
+    )
     rotate_key(path, key_id)
     old, successor = list_keys(path)
-    assert successor.sender == Sender(successor.id, ("mobile",), RateLimit(5, 50))
+    assert (successor.sources, successor.roles) == (("mobile",), ("read", "write"))
+    assert successor.rate_limit == RateLimit(5, 50)
     assert old.expires_at is not None
+
+
+def test_a_key_does_what_its_roles_say(path: Path) -> None:
+    create_key(path, "phones")
+    create_key(path, "analysts", roles=["read"])
+    create_key(path, "operators", roles=["admin"])
+    sender, reader, admin = list_keys(path)
+    assert [key.may("write") for key in (sender, reader, admin)] == [True, False, True]
+    assert [key.may("read") for key in (sender, reader, admin)] == [False, True, True]
+    assert [key.may("read:restricted") for key in (sender, reader, admin)] == [False, False, True]
+    with pytest.raises(KeyFileError, match="roles"):
+        create_key(path, "typo", roles=["raed"])
+
+
+def test_a_key_from_before_there_were_roles_may_send_and_no_more(path: Path) -> None:
+    create_key(path, "phones")
+    document = json.loads(path.read_text())
+    del document["keys"][0]["roles"]
+    path.write_text(json.dumps(document))
+    (key,) = list_keys(path)
+    assert key.may("write")
+    assert not key.may("read")
 
 
 def test_changes_made_at_once_are_all_kept(path: Path) -> None:

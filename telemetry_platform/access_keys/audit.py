@@ -1,4 +1,4 @@
-"""The audit log of API keys: who may post, since when, and who still tries with an ended key.
+"""The audit log of API keys: who may do what, since when, and who still tries with an ended key.
 
 One JSON object a line in `api_keys.audit.jsonl` beside the key file, mode 0600, appended only. It
 names keys by id and never holds a secret or a hash.
@@ -16,7 +16,7 @@ from telemetry_platform.clock import utc_now
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ingest_lambda.api_key import ApiKey
+    from telemetry_platform.access_keys.api_key import ApiKey
 
 CREATED = "created"
 ROTATED = "rotated"
@@ -32,8 +32,8 @@ def audit_file(key_file: Path) -> Path:
 def record(key_file: Path, event: str, key: ApiKey, **details: object) -> None:
     """Append one event of a key.
 
-    The line holds `at` (UTC), `event`, `key_id`, `fleet`, `sources`, `expires_at`, the account
-    (`uid`) of the process that saw it, and `details`.
+    The line holds `at` (UTC), `event`, `key_id`, `fleet`, `sources`, `roles`, `expires_at`, the
+    account (`uid`) of the process that saw it, and `details`.
 
     Raises:
         OSError: It cannot be written.
@@ -45,6 +45,7 @@ def record(key_file: Path, event: str, key: ApiKey, **details: object) -> None:
             "key_id": key.id,
             "fleet": key.fleet,
             "sources": key.sources,
+            "roles": key.roles,
             "expires_at": key.expires_at,
             "uid": os.getuid(),
             **details,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ingest_lambda.logs import JsonFormatter
+from telemetry_platform.logs import JsonFormatter
 
 pytestmark = pytest.mark.unit
 

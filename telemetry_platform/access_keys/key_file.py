@@ -16,10 +16,16 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ingest_lambda.api_key import ApiKey, hash_secret, new_key_text
-from ingest_lambda.audit import CREATED, REVOKED, ROTATED, record
-from ingest_lambda.rate_limits import RateLimit
-from ingest_lambda.senders import ALL_SOURCES
+from telemetry_platform.access_keys.api_key import (
+    ALL_SOURCES,
+    DEFAULT_ROLES,
+    ROLES,
+    ApiKey,
+    hash_secret,
+    new_key_text,
+)
+from telemetry_platform.access_keys.audit import CREATED, REVOKED, ROTATED, record
+from telemetry_platform.access_keys.rate_limit import RateLimit
 from telemetry_platform.clock import utc_now
 
 if TYPE_CHECKING:
@@ -34,25 +40,34 @@ class KeyFileError(ValueError):
     """The key file is not what this module writes, or does not hold such a key."""
 
 
-def create_key(
+def create_key(  # noqa: PLR0913 - one parameter a property of the key
     path: Path,
     fleet: str,
     sources: Sequence[str] = (ALL_SOURCES,),
     *,
+    roles: Sequence[str] = DEFAULT_ROLES,
     expires_at: datetime | None = None,
     rate_limit: RateLimit | None = None,
 ) -> tuple[str, str]:
     """Add a key to the file, which is made when absent.
 
+    Args:
+        path: The key file.
+        fleet: Who the key is for.
+        sources: What it may send and read about; `*` for everything.
+        roles: Some of `ROLES`.
+        expires_at: When it ends; never without it.
+        rate_limit: What it may send over time, when not what the settings say.
+
     Returns:
         The key's id and its text. The text is shown this once; it cannot be had again.
 
     Raises:
-        KeyFileError: The file is no key file, or `expires_at` is over.
+        KeyFileError: The file is no key file, a role is unknown, or `expires_at` is over.
         OSError: The file or its audit log cannot be written.
     """
     with _locked(path):
-        key, text = _new_key(fleet, sources, expires_at, rate_limit)
+        key, text = _new_key(fleet, sources, roles, expires_at, rate_limit)
         _write(path, [*_read_if_there(path), key])
         record(path, CREATED, key)
     return key.id, text
@@ -91,7 +106,7 @@ def rotate_key(
             raise KeyFileError(f"key {key_id} is revoked or expired")
         if old.expires_at and not expires_at and not may_never_expire:
             raise KeyFileError(f"key {key_id} expires; say when its successor does")
-        successor, text = _new_key(old.fleet, old.sources, expires_at, old.rate_limit)
+        successor, text = _new_key(old.fleet, old.sources, old.roles, expires_at, old.rate_limit)
         end = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
         retired = replace(old, expires_at=end)
         _write(path, [*_with(keys, retired), successor])
@@ -137,15 +152,25 @@ def list_keys(path: Path) -> list[ApiKey]:
 def _new_key(
     fleet: str,
     sources: Sequence[str],
+    roles: Sequence[str],
     expires_at: datetime | None,
     rate_limit: RateLimit | None,
 ) -> tuple[ApiKey, str]:
     now = utc_now()
     if expires_at is not None and expires_at <= now:
         raise KeyFileError("a key cannot expire before it is made")
+    if not roles or not set(roles) <= set(ROLES):
+        raise KeyFileError(f"the roles of a key are some of {', '.join(ROLES)}")
     key_id, secret, text = new_key_text()
     key = ApiKey(
-        key_id, fleet, tuple(sources), hash_secret(secret), now, expires_at, None, rate_limit
+        id=key_id,
+        fleet=fleet,
+        sources=tuple(sources),
+        hash=hash_secret(secret),
+        created_at=now,
+        expires_at=expires_at,
+        rate_limit=rate_limit,
+        roles=tuple(roles),
     )
     return key, text
 
@@ -192,6 +217,8 @@ def _from_json(entry: dict[str, Any]) -> ApiKey:
         expires_at=_moment(entry.get("expires_at")),
         revoked_at=_moment(entry.get("revoked_at")),
         rate_limit=None if limit is None else RateLimit.of(**limit),
+        # A key that was made before there were roles is one to send with.
+        roles=tuple(entry.get("roles", DEFAULT_ROLES)),
     )
 
 

@@ -10,15 +10,21 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
-
-from ingest_lambda.senders import Sender
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ingest_lambda.rate_limits import RateLimit
+    from telemetry_platform.access_keys.rate_limit import RateLimit
+
+ALL_SOURCES = "*"
+WRITE = "write"
+READ = "read"
+READ_RESTRICTED = "read:restricted"
+ADMIN = "admin"
+ROLES = (WRITE, READ, READ_RESTRICTED, ADMIN)
+"""What a key may do: send events, read marts, read tokenized columns too, or all of it."""
+DEFAULT_ROLES = (WRITE,)
 
 _PREFIX = "tlk"
 _ID_BYTES = 6
@@ -37,11 +43,15 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     rate_limit: RateLimit | None = None
+    roles: tuple[str, ...] = DEFAULT_ROLES
 
-    @cached_property
-    def sender(self) -> Sender:
-        """Who posts with this key."""
-        return Sender(self.id, self.sources, self.rate_limit)
+    def may(self, role: str) -> bool:
+        """Whether the key has `role`."""
+        return role in self.roles or ADMIN in self.roles
+
+    def covers(self, source: str) -> bool:
+        """Whether `source` is in the key's scope."""
+        return ALL_SOURCES in self.sources or source in self.sources
 
     def valid_at(self, moment: datetime) -> bool:
         """Whether the key is neither revoked nor expired at `moment`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ingest_lambda.api_key import ApiKey, hash_secret, split_key_text
-from ingest_lambda.keys import KeyFileError, list_keys
+from telemetry_platform.access_keys.api_key import ApiKey, hash_secret, split_key_text
+from telemetry_platform.access_keys.key_file import KeyFileError, list_keys
 from telemetry_platform.clock import utc_now
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The access API: marts over HTTP, for programs and people who know nothing of the lake."""
