@@ -56,7 +56,8 @@ class Gate:
 
         Raises:
             Problem: 401 without good credentials, 429 when those came too often from the address;
-                403 when the key is not for sending, or `source` is out of scope; 429 when the sender's rate is used up.
+                403 when the key is not for sending, or `source` is out of scope; 429 when the
+                sender's rate is used up.
         """
         sender = await self._sender(call, open_on_loopback)
         if not sender.may_send(source):

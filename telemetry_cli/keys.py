@@ -99,7 +99,7 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show all keys: id, fleet, sources, roles and whether they are in force. Never a key's text."""
+    """Show all keys: id, fleet, sources, roles, whether in force. Never a key's text."""
     path = _key_file()
     found = _tried(list_keys, path) if path.exists() else []
     if as_json:

@@ -44,7 +44,8 @@ MqttOption = Annotated[
 def up(only: OnlyOption = None, mqtt: MqttOption = False, as_json: JsonOption = False) -> None:
     """Start the whole stack on this machine and serve until Ctrl-C.
 
-    Starts an S3 server, Postgres, the edge that accepts events, and Dagster, all on 127.0.0.1.
+    Starts an S3 server, Postgres, the edge that accepts events, the access API
+    that answers from the marts, and Dagster, all on 127.0.0.1.
     State and secrets live under TELEMETRY_HOME (default ./.telemetry) and survive a restart. When
     a preferred port is taken a free one is used; the table shows the real addresses.
     """
@@ -95,6 +96,8 @@ def show_addresses(settings: Settings, seconds: float) -> None:
     labels = {
         "ingest": "Post events to",
         "edge_docs": "API documentation",
+        "access": "Read marts from",
+        "access_docs": "Its documentation",
         "dagster": "Dagster UI",
         "s3": "S3",
         "postgres": "Postgres",
@@ -120,6 +123,8 @@ def addresses(settings: Settings) -> dict[str, str]:
     return {
         "ingest": f"{settings.ingest_url}/v1/events",
         "edge_docs": f"{settings.ingest_url}/docs",
+        "access": f"{settings.access_url}/v1/datasets",
+        "access_docs": f"{settings.access_url}/docs",
         "dagster": settings.dagster_url,
         "s3": f"{settings.s3_endpoint}  bucket {settings.s3_bucket}",
         "postgres": f"postgresql://{database.rpartition('@')[2]}",

@@ -27,6 +27,24 @@ def dsn(settings: Settings) -> str:
     return _required(settings.postgres_dsn, "TELEMETRY_POSTGRES_DSN")
 
 
+def reader_dsn(settings: Settings, statement_seconds: float) -> str:
+    """Return the address of the analytics database for one who reads, in UTC.
+
+    Args:
+        settings: Where it is.
+        statement_seconds: After how long a statement is given up.
+
+    Raises:
+        NotConfigured: TELEMETRY_ACCESS_POSTGRES_DSN is not set.
+    """
+    from psycopg.conninfo import make_conninfo
+
+    address = _required(settings.access_postgres_dsn, "TELEMETRY_ACCESS_POSTGRES_DSN")
+    milliseconds = round(statement_seconds * 1000)
+    options = f"-c timezone=UTC -c statement_timeout={milliseconds}"
+    return make_conninfo(address, options=options, connect_timeout=5)
+
+
 def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
     """Open a connection to the analytics database, in UTC."""
     import psycopg

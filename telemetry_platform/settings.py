@@ -44,11 +44,24 @@ class Settings(BaseSettings):
 
     postgres_dsn: SecretStr | None = None
     dagster_postgres_dsn: SecretStr | None = None
+    access_postgres_dsn: SecretStr | None = None
+    """The analytics database for the access API, as a role that may read marts and nothing else."""
     ingest_url: str = "http://127.0.0.1:8080"
     dagster_url: str = "http://127.0.0.1:3000"
+    access_url: str = "http://127.0.0.1:8081"
 
     edge_host: str = "127.0.0.1"
     edge_port: int = 8080
+    access_host: str = "127.0.0.1"
+    access_port: int = 8081
+    access_connections: int = Field(default=8, ge=1)
+    """Most connections to the database that pages of one process use at a time."""
+    access_exports: int = Field(default=2, ge=1)
+    """Most answers of one process that are streamed at a time."""
+    access_page_seconds: float = Field(default=10, gt=0)
+    access_export_seconds: float = Field(default=900, gt=0)
+    access_audit_path: Path | None = None
+    """File that each read of restricted columns is recorded in."""
     webserver_port: int = 3000
     code_server_port: int = 4266
     s3_port: int = 8333
@@ -149,6 +162,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Directory of the batches that wait while storage is away."""
         return self.spool_path or self.home / "spool"
+
+    @property
+    def access_audit_file(self) -> Path:
+        """File that each read of restricted columns is recorded in."""
+        return self.access_audit_path or self.home / "audit" / "restricted_reads.jsonl"
 
     @property
     def root(self) -> str:

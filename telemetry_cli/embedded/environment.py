@@ -39,6 +39,16 @@ CODE_SERVER_HOST_VARIABLE = "TELEMETRY_CODE_SERVER_HOST"
 MAX_RUNS_VARIABLE = "TELEMETRY_MAX_CONCURRENT_RUNS"
 _MAX_CONCURRENT_RUNS = 2
 
+# What the access API reads beside what is named after it.
+_ACCESS = (
+    "TELEMETRY_HOME",
+    "TELEMETRY_SECRETS_DIR",
+    "TELEMETRY_LOG_LEVEL",
+    "TELEMETRY_AUTH_FAILURE_LIMIT",
+    "TELEMETRY_AUTH_FAILURE_WINDOW_SECONDS",
+)
+_ACCESS_PREFIX = "TELEMETRY_ACCESS_"
+
 # Shown by `telemetry env`, in this order.
 _EXPORTED = (
     "TELEMETRY_HOME",
@@ -47,6 +57,7 @@ _EXPORTED = (
     "TELEMETRY_S3_BUCKET",
     "TELEMETRY_S3_REGION",
     "TELEMETRY_INGEST_URL",
+    "TELEMETRY_ACCESS_URL",
     "TELEMETRY_DAGSTER_URL",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -90,6 +101,18 @@ def process_environment(settings: Settings) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
         # One arena per core is glibc's way to trade memory for threads we do not have.
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def access_environment(settings: Settings) -> dict[str, str]:
+    """Return the whole environment of the access API: nothing of the lake, no owner's password."""
+    everything = settings_environment(settings)
+    return {
+        **machine_environment(),
+        **{name: everything[name] for name in _ACCESS if name in everything},
+        **{name: text for name, text in everything.items() if name.startswith(_ACCESS_PREFIX)},
+        "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",
     }
 

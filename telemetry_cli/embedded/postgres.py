@@ -20,10 +20,12 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from telemetry_cli.embedded import roles
 from telemetry_cli.embedded.accounts import reachable, unprivileged_account
 from telemetry_cli.embedded.ports import LOOPBACK
 from telemetry_cli.embedded.probes import tcp_refusal
 from telemetry_cli.embedded.processes import Account, Service
+from telemetry_cli.embedded.roles import OWNER
 from telemetry_cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from telemetry_cli.embedded.secrets import StackSecrets
 
 SUPERUSER = "postgres"
-OWNER = "telemetry"
 DATABASE = "telemetry"
 DAGSTER_DATABASE = "dagster"
 _OLDEST_RELEASE = 18
@@ -150,22 +151,13 @@ class PostgresServer:
         )
 
     def ensure_databases(self) -> None:
-        """Create the owner role and the databases that are missing, and set the owner's password.
-
-        The one place that makes roles; a role for readers joins here.
-        """
+        """Create the roles and databases that are missing, and set the roles' passwords."""
         secrets = self._credentials
-        dsn = postgres_dsn(
-            self._port, secrets.postgres_superuser_password, "postgres", user=SUPERUSER
-        )
+        password = secrets.postgres_superuser_password
+        dsn = postgres_dsn(self._port, password, "postgres", user=SUPERUSER)
         with psycopg.connect(dsn, autocommit=True) as connection:
-            present = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,))
-            verb = "ALTER" if present.fetchone() else "CREATE"
-            connection.execute(
-                sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(OWNER), sql.Literal(secrets.postgres_password)
-                )
-            )
+            roles.ensure_role(connection, OWNER, secrets.postgres_password)
+            roles.ensure_role(connection, roles.READER, secrets.postgres_reader_password)
             rows = connection.execute("SELECT datname FROM pg_database").fetchall()
             for name in {DATABASE, DAGSTER_DATABASE} - {row[0] for row in rows}:
                 connection.execute(
@@ -173,6 +165,12 @@ class PostgresServer:
                         sql.Identifier(name), sql.Identifier(OWNER)
                     )
                 )
+        for name in (DATABASE, DAGSTER_DATABASE):
+            dsn = postgres_dsn(self._port, password, name, user=SUPERUSER)
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                roles.keep_for_owner(connection)
+                if name == DATABASE:
+                    roles.grant_reading(connection)
 
     def _probe(self) -> Callable[[float], str | None]:
         dsn = postgres_dsn(

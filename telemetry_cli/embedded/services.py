@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from telemetry_cli.embedded import broker, orchestrator, postgres, seaweed
-from telemetry_cli.embedded.environment import machine_environment, process_environment
+from telemetry_cli.embedded.environment import (
+    access_environment,
+    machine_environment,
+    process_environment,
+)
 from telemetry_cli.embedded.ports import LOOPBACK
 from telemetry_cli.embedded.probes import http_refusal
 from telemetry_cli.embedded.processes import Service
+from telemetry_cli.embedded.roles import READER
 from telemetry_cli.embedded.secrets import StackSecrets, read_secrets
 from telemetry_cli.embedded.state import StackState
 from telemetry_cli.errors import CommandError
@@ -25,8 +30,8 @@ if TYPE_CHECKING:
 
     from telemetry_platform.settings import Settings
 
-_SETTING_PORTS = ("s3", "postgres", "edge", "code_server", "webserver")
-SERVERS = ("s3", "postgres", "edge", "code-server", "webserver", "daemon")
+_SETTING_PORTS = ("s3", "postgres", "edge", "access", "code_server", "webserver")
+SERVERS = ("s3", "postgres", "edge", "access", "code-server", "webserver", "daemon")
 """The servers of a whole stack."""
 
 
@@ -42,6 +47,7 @@ def preferred_ports(settings: Settings, *, mqtt: bool = False) -> dict[str, int 
         "s3": settings.s3_port,
         "postgres": settings.postgres_port,
         "edge": settings.edge_port,
+        "access": settings.access_port,
         "code_server": settings.code_server_port,
         "webserver": settings.webserver_port,
         **dict.fromkeys(seaweed.PORT_NAMES),
@@ -70,6 +76,14 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
             "dagster_postgres_dsn": SecretStr(
                 postgres.postgres_dsn(port, password, postgres.DAGSTER_DATABASE)
             ),
+            "access_postgres_dsn": SecretStr(
+                postgres.postgres_dsn(
+                    port, secrets.postgres_reader_password, postgres.DATABASE, READER
+                )
+            ),
+            "access_url": f"http://{LOOPBACK}:{ports['access']}",
+            "access_host": LOOPBACK,
+            "access_audit_path": (settings.access_audit_file).resolve(),
             "ingest_url": f"{scheme}://{LOOPBACK}:{ports['edge']}",
             "dagster_url": f"http://{LOOPBACK}:{ports['webserver']}",
             "edge_host": LOOPBACK,
@@ -133,6 +147,7 @@ def describe(
         seaweed.seaweed_service(settings, ports, machine),
         database.service(machine),
         _edge_service(settings, environment),
+        _access_service(settings),
         orchestrator.code_server_service(settings, environment, code_location),
         orchestrator.webserver_service(settings, environment),
         orchestrator.daemon_service(settings, environment),
@@ -151,5 +166,19 @@ def _edge_service(settings: Settings, environment: Mapping[str, str]) -> Service
         probe=lambda _: http_refusal(port, "/readyz", settings.tls_certificate),
         address=settings.ingest_url,
         stop_seconds=15.0,
+        directory=settings.home,
+    )
+
+
+def _access_service(settings: Settings) -> Service:
+    """Return how the access API, which answers from the marts over HTTP, is started."""
+    port = settings.access_port
+    return Service(
+        name="access",
+        arguments=[sys.executable, "-m", "access_api"],
+        environment=access_environment(settings),
+        probe=lambda _: http_refusal(port, "/readyz"),
+        address=settings.access_url,
+        stop_seconds=10.0,
         directory=settings.home,
     )

@@ -33,12 +33,17 @@ if TYPE_CHECKING:
     from telemetry_platform.signals import EndFlag
 
 # Whoever writes ends before whoever stores; servers of one row end together.
-_STOP_ORDER = (("daemon", "webserver", "edge"), ("code-server",), ("s3", "postgres", broker.NAME))
+_STOP_ORDER = (
+    ("daemon", "webserver", "edge", "access"),
+    ("code-server",),
+    ("s3", "postgres", broker.NAME),
+)
 _NEEDS = {
     "s3": (),
     "postgres": (),
     broker.NAME: (),
     "edge": ("s3",),
+    "access": ("postgres",),
     "code-server": ("postgres",),
     "webserver": ("postgres",),
     "daemon": ("postgres", "code-server"),
@@ -46,7 +51,7 @@ _NEEDS = {
 
 
 class EmbeddedStack:
-    """Object store, Postgres, edge and Dagster on loopback, as children of this process.
+    """Object store, Postgres, edge, access API and Dagster on loopback, our child processes.
 
     Use as a context manager: entering takes the home's lock and resolves the settings, `start`
     starts the servers, leaving stops them.

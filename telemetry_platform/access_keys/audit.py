@@ -38,22 +38,31 @@ def record(key_file: Path, event: str, key: ApiKey, **details: object) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    line = orjson.dumps(
+    append_line(
+        audit_file(key_file),
         {
-            "at": utc_now(),
             "event": event,
             "key_id": key.id,
             "fleet": key.fleet,
             "sources": key.sources,
             "roles": key.roles,
             "expires_at": key.expires_at,
-            "uid": os.getuid(),
             **details,
         },
+    )
+
+
+def append_line(file: Path, entry: dict[str, object]) -> None:
+    """Append one entry to a log of mode 0600, with the time and our account, and make it durable.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    line = orjson.dumps(
+        {"at": utc_now(), **entry, "uid": os.getuid()},
         option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE,
     )
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    descriptor = os.open(audit_file(key_file), flags, 0o600)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         # One write of an appended line does not mix with those of other processes.
         os.write(descriptor, line)
