@@ -1,4 +1,4 @@
-# One image for every process of ours: edge, code server, webserver, daemon, and the object store,
+# One image for every process of ours: edge, access API, code server, webserver, daemon, and the object store,
 # whose program comes as a locked package. docker-compose.yml says what each container runs.
 
 ARG PYTHON_IMAGE=python:3.12-slim
@@ -16,6 +16,7 @@ COPY telemetry_contracts telemetry_contracts
 COPY telemetry_platform telemetry_platform
 COPY ingest_lambda ingest_lambda
 COPY telemetry_assets telemetry_assets
+COPY access_api access_api
 COPY device_sim device_sim
 COPY telemetry_cli telemetry_cli
 COPY dbt_project dbt_project

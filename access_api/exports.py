@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from psycopg import AsyncClientCursor, DatabaseError, errors
 
@@ -93,7 +93,7 @@ def _write(dsn: str, statement: str, media: MediaType, pipe: _Pipe) -> None:
         raise kind("the export failed") from error
 
 
-def _write_rows(rows: RecordBatchReader, media: MediaType, sink: io.BufferedIOBase) -> None:
+def _write_rows(rows: RecordBatchReader, media: MediaType, sink: IO[bytes]) -> None:
     from arro3.io import write_ipc_stream, write_parquet
 
     if media is MediaType.ARROW:

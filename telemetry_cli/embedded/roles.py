@@ -21,7 +21,7 @@ _KEEP_FOR_OWNER = """
     END $$
 """
 # dbt makes each mart anew, so the owner's tables to come are granted as well as those there are.
-_GRANT_READING = """
+GRANT_READING = """
     DO $$ BEGIN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO telemetry_reader', current_database());
     END $$;
@@ -54,4 +54,4 @@ def keep_for_owner(connection: psycopg.Connection) -> None:
 
 def grant_reading(connection: psycopg.Connection) -> None:
     """Let the reader read the marts of the connection's database, those to come too."""
-    connection.execute(_GRANT_READING)
+    connection.execute(GRANT_READING)

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
+from telemetry_cli.embedded import roles
 from telemetry_cli.secret_files import make_secret_files
 
 pytestmark = pytest.mark.unit
@@ -104,6 +105,7 @@ def test_only_loopback_is_published_and_no_unauthenticated_store_port(
         "seaweedfs": ["127.0.0.1:8333:8333"],
         "postgres": ["127.0.0.1:5432:5432"],
         "edge": ["127.0.0.1:8080:8080"],
+        "access": ["127.0.0.1:8081:8081"],
         "webserver": ["127.0.0.1:3000:3000"],
     }
 
@@ -166,6 +168,29 @@ def test_the_edge_is_given_its_own_keys_alone(
         "seal_keys.json",
         "token_keys.json",
     ]
+
+
+def test_the_access_api_is_given_readers_keys_and_the_readers_password_alone(
+    secret_files: Path, services: dict[str, dict[str, Any]]
+) -> None:
+    assert services["access"]["volumes"] == [
+        "${TELEMETRY_SECRETS:?}/access:/run/access:ro",
+        "audit:/data",
+    ]
+    assert services["access"]["env_file"] == ["${TELEMETRY_SECRETS:?}/access.env"]
+    names = sorted(path.name for path in (secret_files / "access").iterdir())
+    assert names == ["api_keys.audit.jsonl", "api_keys.json"]
+    (address,) = (secret_files / "access.env").read_text().splitlines()
+    assert address.startswith("TELEMETRY_ACCESS_POSTGRES_DSN=postgresql://telemetry_reader:")
+
+
+def test_the_containers_database_gets_the_roles_of_the_embedded_one() -> None:
+    script = (PROJECT / "deploy" / "docker" / "create-databases.sh").read_text()
+    statements = re.findall(r"^    ((?:GRANT|ALTER|CREATE) [^;]+;)", roles.GRANT_READING, re.M)
+    assert len(statements) >= 6
+    squeezed = " ".join(script.split())
+    for statement in statements:
+        assert " ".join(statement.split()) in squeezed
 
 
 def test_dagster_services_get_every_variable_their_configuration_reads(
