@@ -4,6 +4,7 @@
     indexes=[
         {'columns': ['received_hour', 'event_id'], 'unique': true},
         {'columns': ['device_id', 'event_time']},
+        {'columns': ['event_time', 'event_id']},
     ],
     tags=['environment'],
 ) }}

@@ -6,6 +6,7 @@
         {'columns': ['received_hour'], 'type': 'brin'},
         {'columns': ['receipt_id']},
         {'columns': ['device_id', 'event_time']},
+        {'columns': ['event_time', 'event_id']},
     ],
     tags=['all'],
 ) }}
