@@ -40,6 +40,7 @@ _LINK = {"description": 'The rows behind these, `rel="next"`.', "schema": {"type
 def responses(dataset: Dataset) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of a dataset's route."""
     example = {column.name: column.example for column in dataset.columns}
+    answer = {"data": [example], "next_cursor": "lVt0gQ8Yx3jT1mB2cR5zWVsiMjAyNi0xMS0yMiJd"}
     row = {
         "type": "object",
         "properties": {
@@ -58,7 +59,7 @@ def responses(dataset: Dataset) -> dict[int | str, dict[str, Any]]:
         },
     }
     content: dict[str, Any] = {
-        MediaType.JSON: {"schema": page, "example": {"data": [example], "next_cursor": None}},
+        MediaType.JSON: {"schema": page, "example": answer},
         MediaType.CSV: {"schema": {"type": "string"}, "example": ",".join(example) + "\n"},
         MediaType.PARQUET: {"schema": {"type": "string", "format": "binary"}},
         MediaType.ARROW: {"schema": {"type": "string", "format": "binary"}},

@@ -28,11 +28,8 @@ SECONDS = 180
 @pytest.fixture(scope="package")
 def stack() -> Iterator[Settings]:
     """Start Postgres and the access API, and build the marts."""
-    home_of = stack_home()
-    with (
-        home_of as home,
-        EmbeddedStack(Settings(home=home), only={"postgres", "access"}) as running,
-    ):
+    servers = {"postgres", "access"}
+    with stack_home() as home, EmbeddedStack(Settings(home=home), only=servers) as running:
         running.start()
         fill(running.settings)
         yield running.settings
@@ -41,7 +38,7 @@ def stack() -> Iterator[Settings]:
 def fill(settings: Settings) -> None:
     """Write the warehouse and let dbt build the marts from it."""
     events = [*lake(), *recent(), *phones()]
-    with connect(settings, autocommit=True) as connection:
+    with connect(settings) as connection:
         connection.execute(WAREHOUSE.read_bytes())
         for hour in {event.arrived for event in events}:
             write_partition(connection, events, hour)
@@ -64,17 +61,10 @@ def recent() -> list[Event]:
     hour, minute = int(age.total_seconds() // 3600), age.total_seconds() // 60 - 5
     pulse = {"heart_rate_bpm": 60.0, "step_count": 500.0}
     air = {"temperature_celsius": 30.0, "heat_index_celsius": 33.0, "sensor_type": "BME280"}
+    here = air | {"location_id": "there"}
     return [
         Event("now-1", "wearable", "watch-1", hour, minute, pulse),
-        Event(
-            "now-2",
-            "environment",
-            "sensor-1",
-            hour,
-            minute,
-            air | {"location_id": "there"},
-            place="there",
-        ),  # fmt: skip
+        Event("now-2", "environment", "sensor-1", hour, minute, here, place="there"),
         Event("now-3", "environment", "sensor-3", hour, minute - 120, air),
     ]
 
