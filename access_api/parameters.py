@@ -15,6 +15,17 @@ from pydantic import (
 )
 
 
+def _no_number(text: object) -> object:
+    """Refuse what would be read as seconds since 1970: it is more likely a slip."""
+    if isinstance(text, str):
+        try:
+            float(text)
+        except ValueError:
+            return text
+        raise ValueError("must be a day or a time of ISO 8601")
+    return text
+
+
 def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -23,7 +34,8 @@ MOST_MINUTES = timedelta(days=7)
 # Postgres' text cannot hold the character 0.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Texts = Annotated[list[Text], Field(max_length=50)]
-Moment = Annotated[datetime, AfterValidator(_with_zone)]
+Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_with_zone)]
+Day = Annotated[date, BeforeValidator(_no_number)]
 _FROM = "Earliest {} (inclusive). A time without a zone is UTC."
 _TO = "Latest {} (exclusive)."
 
@@ -69,8 +81,8 @@ class TimeRange(Paging):
 class DayRange(Paging):
     """Rows between two days (UTC)."""
 
-    from_: date | None = Field(default=None, alias="from", description="Earliest day (inclusive).")
-    to: date | None = Field(default=None, description=_TO.format("day"))
+    from_: Day | None = Field(default=None, alias="from", description="Earliest day (inclusive).")
+    to: Day | None = Field(default=None, description=_TO.format("day"))
 
 
 class EventFilters(TimeRange):

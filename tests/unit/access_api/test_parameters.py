@@ -21,6 +21,7 @@ pytestmark = pytest.mark.unit
         {"limit": 10_000_001},
         {"order": "random"},
         {"from": "yesterday"},
+        {"from": "0.5"},
         {"device": ["\x00"]},
         {"device": [""]},
         {"device": ["x"] * 51},
