@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -169,6 +170,10 @@ class LastDays(Paging):
     """Filters of what a user did on the last days."""
 
     days: int = Field(default=7, ge=1, le=366, description="How many days, today (UTC) included.")
+
+    def filters(self) -> dict[str, Any]:
+        """Return nothing: the dataset's own SQL selects by the days."""
+        return {}
 
 
 class AgeFilters(DayRange):

@@ -106,13 +106,14 @@ def _query(dataset: Dataset, selection: Selection, shown: sql.Composable) -> Que
 
 
 def _filter(dataset: Dataset, name: str, value: object) -> sql.Composable:
-    column = sql.Identifier(dataset.filters.get(name) or dataset.time or "")
     if name in ("from", "to"):
+        column = sql.Identifier(dataset.time or "")
         operator = sql.SQL(">=" if name == "from" else "<")
         kind = sql.SQL(dataset.time_kind().value)
         return sql.SQL("{} {} {}::{}").format(
             column, operator, sql.Placeholder(_parameter(name)), kind
         )
+    column = sql.Identifier(dataset.filters[name])
     # Equality with one value keeps the order of an index, which a list would not.
     form = "{} = {}" if _is_single(value) or not isinstance(value, list) else "{} = ANY({})"
     return sql.SQL(form).format(column, sql.Placeholder(_parameter(name)))

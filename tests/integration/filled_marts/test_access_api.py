@@ -196,7 +196,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(reader: Client) -> None
 
 def test_a_key_sees_its_sources_and_no_others(clients: dict[str, Client]) -> None:
     phones = clients["phones"]
-    for path in ("/v1/events", "/v1/devices", "/v1/metrics/days", "/v1/quality"):
+    for path in ("/v1/events", "/v1/devices", "/v1/quality"):
         assert {row["source"] for row in rows_of(phones, path, limit=10_000)} == {"mobile"}
     assert phones.get("/v1/sessions").status_code == 200
     for path in ("/v1/readings", "/v1/events?source=wearable", "/v1/users/user-001/steps/daily"):
