@@ -196,7 +196,7 @@ class Lake:
         return self.scan(table, hour).select(columns).collect()
 
     def _version(self, table: Table, hour: str) -> int:
-        """Return the version of a table in which this process wrote `hour`, else the present one."""
+        """Return the version with which this process wrote `hour`, else the present one."""
         written = self._written.get(_part(table, hour, None))
         if written is not None:
             return written.version
@@ -245,9 +245,7 @@ def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
     return where
 
 
-def _part(
-    table: Table, hour: str, sources: list[str] | None
-) -> tuple[str, str, tuple[str, ...]]:
+def _part(table: Table, hour: str, sources: list[str] | None) -> tuple[str, str, tuple[str, ...]]:
     """Name what `_where` selects."""
     named = sources if sources is not None and SOURCE in table.partition_by else ()
     return table.path, hour, tuple(named)
