@@ -15,7 +15,7 @@ from multiprocessing.context import BaseContext
 
 from dagster._cli import main as dagster
 
-from telemetry_assets.spare_run import SpareContext
+from telemetry_assets.spare_run import SpareContext, import_all
 
 PRELOAD = "telemetry_assets.warm"
 
@@ -37,7 +37,7 @@ def _fork_instead_of_spawning() -> None:
     warm = stock("forkserver")
     warm.set_forkserver_preload([PRELOAD])
     forkserver.ensure_running()
-    runs = SpareContext(warm)
+    runs = SpareContext(warm, import_all)
     # The first process is made when the preload is done, and the server must answer before.
     threading.Thread(target=runs.prepare, daemon=True).start()
 

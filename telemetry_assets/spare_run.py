@@ -21,23 +21,29 @@ if TYPE_CHECKING:
 class SpareContext:
     """Answers the calls by which Dagster's server makes a run's process.
 
+    Args:
+        context: Makes the processes.
+        warm_up: What a spare process does before it waits.
+
     The server asks for a queue, an event and a process, in this order and on one thread. All three
     belong to the spare process when there is one, and to a new one otherwise.
     """
 
-    def __init__(self, context: ForkServerContext) -> None:
+    def __init__(self, context: ForkServerContext, warm_up: Callable[[], None]) -> None:
         self._context = context
+        self._warm_up = warm_up
         self._lock = threading.Lock()
         self._spare: _Spare | None = None
         self._taken = threading.local()
+        self._closed = False
         # Python waits for its child processes when it ends, and a spare waits for a run.
-        atexit.register(self._let_go)
+        atexit.register(self.close)
 
     def prepare(self) -> None:
         """Start a spare process unless one waits."""
         with self._lock:
-            if self._spare is None:
-                self._spare = _Spare(self._context)
+            if self._spare is None and not self._closed:
+                self._spare = _Spare(self._context, self._warm_up)
 
     def Queue(self) -> Any:  # noqa: N802, ANN401
         """Return the queue on which a run's process reports its start."""
@@ -72,20 +78,25 @@ class SpareContext:
         self.replace_after(spare.process)
         return None
 
-    def _let_go(self) -> None:
-        spare = self._spare
+    def close(self) -> None:
+        """End the spare process, which has no run, and start no more."""
+        with self._lock:
+            spare, self._spare, self._closed = self._spare, None, True
         if spare is not None:
-            spare.inbox.close()
+            spare.process.kill()
+            spare.process.join()
 
 
 class _Spare:
     """A process that waits for what it shall run."""
 
-    def __init__(self, context: ForkServerContext) -> None:
+    def __init__(self, context: ForkServerContext, warm_up: Callable[[], None]) -> None:
         self.queue = context.Queue()
         self.event = context.Event()
         reader, self.inbox = context.Pipe(duplex=False)
-        self.process = context.Process(target=wait_for_run, args=(reader, self.queue, self.event))
+        self.process = context.Process(
+            target=_wait_for_run, args=(warm_up, reader, self.queue, self.event)
+        )
         self.process.start()
         reader.close()
 
@@ -116,17 +127,22 @@ class _Run:
         return getattr(self._spare.process, name)
 
 
-def wait_for_run(inbox: Connection, queue: Any, event: Any) -> None:  # noqa: ANN401
-    """Import what runs need, then execute the run that `inbox` brings; end when it is closed."""
+def _wait_for_run(
+    warm_up: Callable[[], None],
+    inbox: Connection,
+    queue: Any,  # noqa: ANN401
+    event: Any,  # noqa: ANN401
+) -> None:
     try:
-        _warm_up()
+        warm_up()
         target, args = inbox.recv()
     except (EOFError, KeyboardInterrupt):
         return
     target(*args, queue, event)
 
 
-def _warm_up() -> None:
+def import_all() -> None:
+    """Import what every run needs and cannot be imported before a fork."""
     import polars as pl
     from adbc_driver_postgresql import dbapi
 
