@@ -41,22 +41,49 @@ class Judged:
 def judge(rows: pl.DataFrame, rules: tuple[Rule, ...]) -> Judged:
     """Judge every row by every rule.
 
-    Each rule is evaluated once, over whole columns. What the rows were refused for is spelt out
-    for the refused ones alone: they are few.
+    Rules are evaluated over whole columns, each once; a rule that the extremes of its columns
+    acquit is not evaluated at all. What rows were refused for is spelt out for those alone: they
+    are few.
     """
-    verdicts = rows.lazy().select(
-        *(rule.broken.alias(f"broken.{rule.rule}") for rule in rules),
-        *(rule.checked.alias(f"checked.{rule.rule}") for rule in rules),
+    suspected = rows.select(
+        pl.lit(value=True).alias(rule.rule)
+        if rule.suspected is None
+        else rule.suspected.fill_null(value=False).alias(rule.rule)
+        for rule in rules
     )
-    found = verdicts.collect()
-    outcomes = _outcomes(found, rows.height, rules)
-    refusing = [rule for rule in rules if rule.severity is Severity.ERROR]
-    broken = found.select(f"broken.{rule.rule}" for rule in refusing)
-    if not refusing or not any(outcomes["failed"]):
-        return Judged(rows, _reasons(rows.clear(), broken.clear(), refusing), outcomes)
+    checked = rows.select(_count(rule.checked, rows).alias(rule.rule) for rule in rules)
+    evaluated = [rule for rule in rules if suspected[rule.rule][0]]
+    broken = rows.select(rule.broken.alias(rule.rule) for rule in evaluated)
+    outcomes = pl.concat(
+        [
+            OUTCOME_SCHEMA.to_frame(),
+            *(
+                outcome(
+                    rule.dimension,
+                    rule.rule,
+                    rule.field,
+                    rule.severity,
+                    checked[rule.rule][0],
+                    int(broken[rule.rule].sum()) if rule.rule in broken.columns else 0,
+                )
+                for rule in rules
+            ),
+        ]
+    )
+    refusing = [
+        rule for rule in evaluated if rule.severity is Severity.ERROR and broken[rule.rule].any()
+    ]
+    if not refusing:
+        return Judged(rows, _with_reasons(rows.clear(), broken.clear(), []), outcomes)
+    broken = broken.select(rule.rule for rule in refusing)
     refused = broken.select(pl.any_horizontal(pl.all())).to_series()
-    bad = _reasons(rows.filter(refused), broken.filter(refused), refusing)
+    bad = _with_reasons(rows.filter(refused), broken.filter(refused), refusing)
     return Judged(rows.filter(~refused), bad, outcomes)
+
+
+def _count(checked: pl.Expr, rows: pl.DataFrame) -> pl.Expr:
+    # A constant is as long as one row, however many there are.
+    return checked.sum() * rows.height if checked.meta.is_literal() else checked.sum()
 
 
 def outcome(  # noqa: PLR0913, PLR0917 - a row of the table
@@ -67,15 +94,14 @@ def outcome(  # noqa: PLR0913, PLR0917 - a row of the table
     return pl.DataFrame([row], schema=OUTCOME_SCHEMA, orient="row")
 
 
-def _reasons(refused: pl.DataFrame, broken: pl.DataFrame, rules: list[Rule]) -> pl.DataFrame:
-    columns = {"rules": pl.List(pl.String), "reasons": pl.String}
-    if refused.is_empty():
+def _with_reasons(refused: pl.DataFrame, broken: pl.DataFrame, rules: list[Rule]) -> pl.DataFrame:
+    if not rules:
         return refused.with_columns(
-            pl.lit(None, dtype).alias(name) for name, dtype in columns.items()
+            pl.lit(None, pl.List(pl.String)).alias("rules"),
+            pl.lit(None, pl.String).alias("reasons"),
         )
-    wrong = {rule.rule: pl.col(f"broken.{rule.rule}") for rule in rules}
-    names = [pl.when(wrong[rule.rule]).then(pl.lit(rule.rule)) for rule in rules]
-    reasons = [pl.when(wrong[rule.rule]).then(pl.lit(_reason(rule))) for rule in rules]
+    names = [pl.when(rule.rule).then(pl.lit(rule.rule)) for rule in rules]
+    reasons = [pl.when(rule.rule).then(pl.lit(_reason(rule))) for rule in rules]
     spelt = broken.select(
         pl.concat_list(names).list.drop_nulls().alias("rules"),
         pl.format("[{}]", pl.concat_str(reasons, separator=",", ignore_nulls=True)).alias(
@@ -94,22 +120,3 @@ def _reason(rule: Rule) -> str:
             "message": rule.message,
         }
     )
-
-
-def _outcomes(found: pl.DataFrame, height: int, rules: tuple[Rule, ...]) -> pl.DataFrame:
-    rows = []
-    for rule in rules:
-        checked = found[f"checked.{rule.rule}"]
-        # A constant has one value for all rows.
-        always = checked.len() == 1 and height != 1
-        rows.append(
-            (
-                rule.dimension,
-                rule.rule,
-                rule.field or "",
-                rule.severity.value,
-                height if always else int(checked.sum()),
-                int(found[f"broken.{rule.rule}"].sum()),
-            )
-        )
-    return pl.DataFrame(rows, schema=OUTCOME_SCHEMA, orient="row")
