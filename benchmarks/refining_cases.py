@@ -26,6 +26,7 @@ def split(runs: int, rows: int = 5_000_000) -> list[Figure]:
     sizes = f"{rows:,} rows, {found[0]['rules']} rules, {found[0]['bad']:,} rows bad"
     return [
         _figure("rules, split with reasons", "s", found, "seconds", sizes, 1.5),
+        _figure("rules, split, processor time", "s", found, "processor_seconds", sizes, None),
         _figure("rules, memory for the split", "MiB", found, "memory", sizes, 2048),
     ]
 
