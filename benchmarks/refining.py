@@ -178,13 +178,13 @@ def _readings(rows: int, contract: Contract) -> pl.DataFrame:
 
 def _phones(place: pl.Expr) -> pl.Expr:
     """Return payloads of phone events, some 480 bytes each."""
-    return pl.format(
+    return _filled(
         '{"_shape":"mobile_sdk","device_model":"Pixel 8","device_manufacturer":"Google",'
-        '"device_sdk":34,"os_name":"android","battery_level_percent":{}.0,"wifi_name":'
+        '"device_sdk":34,"os_name":"android","battery_level_percent":@.0,"wifi_name":'
         '"tok_1_mzxw6ytboi5dmzrxgy3tqojq","wifi_ip":"tok_1_nbswy3dpeb3w64tmmqqho2lu",'
         '"connectivity":"wifi","app_name":"telemetry_app","app_version":"1.0.0",'
-        '"app_build_number":"1","accelerometer_x_ms2":0.{},"accelerometer_y_ms2":9.{},'
-        '"accelerometer_z_ms2":0.3,"session_id":"2b1c0000-0000-4000-8000-{}"}',
+        '"app_build_number":"1","accelerometer_x_ms2":0.@,"accelerometer_y_ms2":9.@,'
+        '"accelerometer_z_ms2":0.3,"session_id":"2b1c0000-0000-4000-8000-@"}',
         place % 100,
         place % 997,
         place % 991,
@@ -194,14 +194,21 @@ def _phones(place: pl.Expr) -> pl.Expr:
 
 def _rooms(place: pl.Expr) -> pl.Expr:
     """Return payloads of room sensors."""
-    return pl.format(
-        '{"_shape":"sensor_json","temperature_celsius":2{}.5,"relative_humidity_percent":4{}.25,'
-        '"pressure_hpa":101{}.2,"latitude":57.1{},"longitude":-2.1}',
+    return _filled(
+        '{"_shape":"sensor_json","temperature_celsius":2@.5,"relative_humidity_percent":4@.25,'
+        '"pressure_hpa":101@.2,"latitude":57.1@,"longitude":-2.1}',
         place % 7,
         place % 9,
         place % 5,
         place % _DEVICES,
     )
+
+
+def _filled(template: str, *values: pl.Expr) -> pl.Expr:
+    """Put values in the place of each `@`: JSON has braces of its own."""
+    texts = [pl.lit(text) for text in template.split("@")]
+    between = [part for pair in zip(texts, values, strict=False) for part in pair]
+    return pl.concat_str([*between, texts[-1]])
 
 
 def _padded(number: pl.Expr) -> pl.Expr:
