@@ -76,13 +76,22 @@ def partition(rows: int, _: int) -> dict[str, Any]:
         settings = _settings(folder)
         hour = _land(settings, "mobile", _phones, rows, 0)
         landed = pl.scan_delta(ensure_table(settings, LANDING_EVENTS)).select("payload").collect()
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         landed.select(pl.col("payload").str.json_decode(payload_dtype(registry["mobile"])))
         decode_seconds = time.perf_counter() - began
+        decode_busy = time.process_time() - busy
         del landed
         with PeakMemory() as peak:
+            busy = time.process_time()
             seconds = _refine(Lake(settings, registry), "mobile", hour)
-    return {"seconds": seconds, "decode_seconds": decode_seconds, "peak_bytes": peak.bytes}
+            busy = time.process_time() - busy
+    return {
+        "seconds": seconds,
+        "decode_seconds": decode_seconds,
+        "processor_seconds": busy,
+        "decode_processor_seconds": decode_busy,
+        "peak_bytes": peak.bytes,
+    }
 
 
 def linear(rows: int, hours: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from tests.unit.telemetry_assets.landed import NOON, bronze, room, watch
 from tests.unit.telemetry_assets.test_refining import NOBODY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from telemetry_contracts.registry import Registry
 
 Reading = tuple[str, float, float | None]
@@ -37,7 +40,7 @@ def contract(registry: Registry) -> Contract:
     return replace(registry["wearable"], rules=(JUMP, STUCK))
 
 
-def counts(contract: Contract, readings: list[Reading]) -> dict[str, tuple[int, int]]:
+def counts(contract: Contract, readings: Sequence[Reading]) -> dict[str, tuple[int, int]]:
     """Return checked and failed by rule, of readings given as device, minute and value."""
     frame = pl.DataFrame(
         [
@@ -100,10 +103,10 @@ def test_an_hour_without_rows_warns_of_nothing(contract: Contract) -> None:
     st.randoms(use_true_random=False),
 )
 def test_counts_do_not_depend_on_the_order_of_rows(
-    contract: Contract, readings: list[Reading], chance: object
+    contract: Contract, readings: list[Reading], chance: random.Random
 ) -> None:
     shuffled = list(readings)
-    chance.shuffle(shuffled)  # ty: ignore[unresolved-attribute]
+    chance.shuffle(shuffled)
     assert counts(contract, shuffled) == counts(contract, readings)
 
 
