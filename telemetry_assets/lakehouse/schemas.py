@@ -19,8 +19,8 @@ _IDENTITY = frozenset({"event_id", "source", "device_id", "event_time", "receive
 def silver_model(contract: Contract) -> pa.DataFrameSchema:
     """Return the pandera schema of `silver/<source>`.
 
-    It holds dtypes, nulls, ranges, enums, forms of text and unique ids. Validate eager frames with it:
-    pandera skips value checks on lazy ones.
+    It holds dtypes, nulls, ranges, enums, forms of text and unique ids. Validate eager frames
+    with it: pandera skips value checks on lazy ones.
     """
     import pandera.polars as pa
 
