@@ -34,8 +34,8 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="edge, singles, lines, invalid, compacting, peer, csv, freshness, memory, demo, "
-            "soak; all but the last without one."
+            help="edge, singles, lines, invalid, compacting, peer, split, partition, "
+            "linear, csv, freshness, memory, demo, soak; all but the last without one."
         ),
     ] = None,
     *,
@@ -88,7 +88,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         CommandError: The program does not run from a checkout, which alone has the benchmarks.
     """
     try:
-        from benchmarks import edge_cases, pipeline_cases, soak
+        from benchmarks import edge_cases, pipeline_cases, refining_cases, soak
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("benchmarks"):
             raise
@@ -102,6 +102,9 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         "invalid": edge_cases.edge_invalid,
         "compacting": edge_cases.edge_compacting,
         "peer": edge_cases.edge_peer,
+        "split": refining_cases.split,
+        "partition": refining_cases.partition,
+        "linear": refining_cases.linear,
         "csv": pipeline_cases.csv_to_marts,
         "freshness": pipeline_cases.post_to_mart,
         "memory": pipeline_cases.idle_memory,

@@ -25,6 +25,7 @@ from telemetry_contracts.contract import (
     Contract,
     Field,
     FieldPath,
+    Severity,
     Shape,
 )
 from telemetry_contracts.csv_columns import convert_column
@@ -210,6 +211,8 @@ def _break_rules(
     checked = frame.with_columns(*absent, pl.lit(received_at, UTC_TIME).alias(RECEIVED_AT))
     broken = []
     for rule in contract_rules(layout.contract):
+        if rule.severity is Severity.WARNING:
+            continue
         rows = checked.filter(rule.broken)[ROW]
         if rows.is_empty():
             continue

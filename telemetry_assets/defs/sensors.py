@@ -11,11 +11,11 @@ from telemetry_assets.defs.jobs import REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import (
-    CONTRACT_CHECK,
     DUPLICATES_KEY,
     OVERTAKEN,
     QUARANTINE_KEY,
     bronze_key,
+    silver_checks,
     silver_key,
 )
 from telemetry_assets.defs.warehouse import warehouse_key, warehouse_keys
@@ -141,7 +141,7 @@ def _request(
         partition_key=hour,
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
         asset_check_keys=[
-            *(dg.AssetCheckKey(silver_key(source), CONTRACT_CHECK) for source in sources),
+            *(key for source in sources for key in silver_checks(registry[source])),
             dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
         ],
         tags=tags,

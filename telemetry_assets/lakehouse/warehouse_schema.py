@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from telemetry_assets.lakehouse import registered
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
     DUPLICATES,
@@ -19,7 +20,7 @@ from telemetry_assets.lakehouse.tables import (
     RULE_OUTCOMES,
 )
 from telemetry_contracts.contract import Contract
-from telemetry_contracts.frames import UTC_TIME, silver_schema
+from telemetry_contracts.frames import UTC_TIME, WALL_TIME, silver_schema
 from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, RECEIVED_HOUR, SOURCE
 
@@ -111,6 +112,8 @@ class WarehouseTable:
 
     def _column(self, name: str, dtype: pl.DataType | type[pl.DataType]) -> str:
         sql = "jsonb" if name in self.json else _SQL_TYPES[dtype.base_type()]
+        if dtype == WALL_TIME:
+            sql = "timestamp"
         required = name in _REQUIRED and self.name not in _NULLABLE_HERE
         return f"{name} {sql}{' NOT NULL' if required else ''}"
 
@@ -207,15 +210,7 @@ OUTCOMES = WarehouseTable("rule_outcomes", _loaded(RULE_OUTCOMES.columns), index
 
 DEVICES = WarehouseTable(
     "devices",
-    {
-        "device_id": pl.String,
-        "user_id": pl.String,
-        "place_name": pl.String,
-        "latitude": pl.Float64,
-        "longitude": pl.Float64,
-        "time_zone": pl.String,
-        "registered_at": UTC_TIME,
-    },
+    dict(registered.DEVICES),
     by_day=False,
 )
 USERS = WarehouseTable(

@@ -19,7 +19,8 @@ outcomes as (
         quality_dimension,
         rule_name,
         sum(checked)::bigint as checked,
-        sum(failed)::bigint as failed
+        sum(failed)::bigint as failed,
+        coalesce(sum(failed) filter (where severity = 'warning'), 0)::bigint as warned
     from {{ ref('rpt_quality_rules') }}
     {% if is_hour_run() -%}
     where
@@ -60,6 +61,7 @@ final as (
         count(outcomes.rule_name) as rule_count,
         coalesce(sum(outcomes.checked), 0)::bigint as checked,
         coalesce(sum(outcomes.failed), 0)::bigint as failed,
+        coalesce(sum(outcomes.warned), 0)::bigint as warned,
         1 - sum(outcomes.failed)::float8 / nullif(sum(outcomes.checked), 0)::float8 as score,
 
         ---------- text

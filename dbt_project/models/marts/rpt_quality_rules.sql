@@ -10,6 +10,7 @@ contract_rules as (
         quality_dimension,
         rule_name,
         field_name,
+        severity,
         checked,
         failed
     from {{ ref('stg_rule_outcomes') }}
@@ -62,6 +63,7 @@ edge_rules as (
         rules.quality_dimension,
         rules.rule_name,
         '' as field_name,
+        'error' as severity,
         edge_hours.sent as checked,
         rules.failed
     from edge_hours
@@ -81,6 +83,7 @@ layer_rules as (
         rules.quality_dimension,
         rules.rule_name,
         '' as field_name,
+        'error' as severity,
         rules.checked,
         rules.failed
     from {{ ref('rpt_reconciliation') }} as hours
@@ -122,6 +125,7 @@ select
     quality_dimension,
     rule_name,
     field_name,
+    severity,
 
     ---------- numbers
     checked,
