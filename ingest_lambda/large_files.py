@@ -7,6 +7,7 @@ got when it was begun, so whoever goes on after a crash leaves out what is in th
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -149,15 +150,15 @@ class LargeFile:
         errors = open_appender(self._edge, LANDING_FILE_ERRORS, app_id)
         try:
             landed, told = events.last_sequence(), errors.last_sequence()
-            readings = file.readings(self._filing.receipt.received_at, self._batch)
             good = 0
-            for number, reading in enumerate(readings, start=1):
-                if self._stopped():
-                    raise Stopped
-                good += reading.good.height
-                if number > landed:
-                    self._append(events, reading, number)
-                self._tell(errors if number > told else None, reading, number)
+            with closing(file.readings(self._filing.receipt.received_at, self._batch)) as readings:
+                for number, reading in enumerate(readings, start=1):
+                    if self._stopped():
+                        raise Stopped
+                    good += reading.good.height
+                    if number > landed:
+                        self._append(events, reading, number)
+                    self._tell(errors if number > told else None, reading, number)
             if landed:
                 self._filing.accepted = self._count_landed()
             self._filing.duplicate = good - self._filing.accepted

@@ -7,7 +7,7 @@ path cannot read is given to the edge's own converter, so both doors refuse for 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
@@ -117,7 +117,7 @@ class CsvFile:
 
     def readings(
         self, received_at: datetime, characters: int | None = None
-    ) -> Iterator[CsvReading]:
+    ) -> Generator[CsvReading]:
         """Read the rows in order, in one batch or in several.
 
         Args:

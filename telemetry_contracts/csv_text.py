@@ -120,7 +120,7 @@ class CsvSource:
         try:
             return next((line for line in lines if line.strip()), "").rstrip("\r\n")
         finally:
-            lines.detach()
+            _release(lines)
 
     def _plain_batches(self, characters: int | None) -> Iterator[CsvText]:
         lines = self._lines()
@@ -134,7 +134,7 @@ class CsvSource:
                 yield batch
                 rows, begun = rows + batch.table.height, True
         finally:
-            lines.detach()
+            _release(lines)
 
     def _plain_batch(self, text: str, before: int) -> CsvText:
         table = _read_plain(text, self._separator, self.columns)
@@ -162,17 +162,21 @@ class CsvSource:
         """Yield the rows, as quoted values need; the header is the first of them."""
         lines = self._lines()
         try:
-            # What follows the last line is a row of its own unless a quote was left open.
-            reader = csv.reader(chain(lines, [_END]), delimiter=self._separator)
+            # What follows the last line is a row of its own, of two values, unless a quote was left
+            # open.
+            end = [_END, _END]
+            reader = csv.reader(
+                chain(lines, [self._separator.join(end)]), delimiter=self._separator
+            )
             held: list[str] | None = None
             for row in self._rows_of(reader):
                 if held is not None:
                     yield held
                 held = row
-            if held != [_END]:
+            if held != end:
                 raise UnreadableFile("a quote is opened and never closed; is the file whole?")
         finally:
-            lines.detach()
+            _release(lines)
 
     @staticmethod
     def _rows_of(reader: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -201,6 +205,12 @@ class CsvSource:
             _numbered(table, before),
             pl.DataFrame(ragged, schema=_RAGGED_SCHEMA, orient="row"),
         )
+
+
+def _release(lines: io.TextIOWrapper) -> None:
+    """Let go of a file without closing it."""
+    if not lines.closed:
+        lines.detach()
 
 
 def _separator(line: str, declared: Declared) -> tuple[str, tuple[str, ...]]:

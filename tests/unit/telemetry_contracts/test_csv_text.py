@@ -88,8 +88,9 @@ def test_an_empty_yaml_file_says_nothing() -> None:
     assert read_declared(b"") == read_declared(None) == NOTHING
 
 
-def test_a_quote_that_is_never_closed_is_a_broken_file() -> None:
-    opened = source(b'a,b\n1,2\n3,"4\n5,6\n')
+@pytest.mark.parametrize("rest", [b'3,"4\n5,6\n', b'3,"', b'"', b'"3"\n"'])
+def test_a_quote_that_is_never_closed_is_a_broken_file(rest: bytes) -> None:
+    opened = source(b"a,b\n1,2\n" + rest)
     with pytest.raises(UnreadableFile, match="never closed"):
         opened.check()
     with pytest.raises(UnreadableFile, match="never closed"):
