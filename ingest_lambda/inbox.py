@@ -48,9 +48,22 @@ _WAITS = (*_STORAGE_AWAY, pl.exceptions.PolarsError)
 class Inbox:
     """The inbox of one edge. `start` it once the edge is open, `stop` it before closing."""
 
-    def __init__(self, edge: Edge, s3: Any | None = None) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        edge: Edge,
+        s3: Any | None = None,  # noqa: ANN401  (boto3 clients are made at run time)
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        """Serve the inbox of an edge.
+
+        Args:
+            edge: Where the files land.
+            s3: A client of the object store, if there is one already.
+            batch_bytes: Bytes of the files that are taken together.
+        """
         settings = edge.settings
         self._edge = edge
+        self._batch_bytes = batch_bytes
         self._poll = settings.inbox_poll_seconds
         s3 = s3 or s3_client(settings)
         self._objects = InboxObjects(settings, s3, edge.box)
@@ -121,7 +134,7 @@ class Inbox:
         for waiting in self._objects.waiting():
             if waiting in self._stuck:
                 continue
-            if batch and size + waiting.size > BATCH_BYTES:
+            if batch and size + waiting.size > self._batch_bytes:
                 yield batch
                 batch, size = [], 0
             batch.append(waiting)
@@ -133,7 +146,7 @@ class Inbox:
         if self._known is None:
             # Not earlier: the edge may have started while storage is away.
             self._known = _known_hashes(self._edge)
-        large = [waiting for waiting in batch if waiting.size > BATCH_BYTES]
+        large = [waiting for waiting in batch if waiting.size > self._batch_bytes]
         done = self._land_small([waiting for waiting in batch if waiting not in large])
         return done + sum(self._land_large(waiting) for waiting in large)
 

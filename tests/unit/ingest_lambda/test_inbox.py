@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from ingest_lambda import large_files
 from ingest_lambda.edge import Edge, open_edge
-from ingest_lambda.inbox import BATCH_BYTES, Inbox
+from ingest_lambda.inbox import Inbox
 from ingest_lambda.inbox_folder import FolderFeeder
 from ingest_lambda.inbox_objects import InboxObjects
 from ingest_lambda.large_files import LargeFile, Stopped
@@ -288,21 +288,21 @@ def test_a_large_file_that_is_corrupt_far_behind_lands_nothing(
 
 
 def test_a_file_above_the_limit_goes_through_the_inbox_once(
-    inbox: Inbox, edge: Edge, bucket: Bucket, rows: Rows
+    edge: Edge, bucket: Bucket, rows: Rows
 ) -> None:
-    note = b"x" * 100_000
+    inbox = Inbox(edge, bucket, batch_bytes=100_000)
     header = WATCH.encode() + b",note\n"
     lines = b"".join(
-        b"w,2026-11-01T%02d:%02d:00,60,a@b.org,%s\n" % (n // 60, n % 60, note)
-        for n in range(BATCH_BYTES // len(note) + 1)
+        b"w,2026-11-01T%02d:%02d:00,60,a@b.org,\n" % (n // 60, n % 60)
+        for n in range(1_400)
+        for _ in range(2)
     )
     for _ in range(2):
         bucket.objects["inbox/wearable/big.csv"] = header + lines
         assert inbox.look_once() == 1
     files = rows(FILES).sort("received_at")
-    count = lines.count(b"\n")
-    assert files.select("outcome", "accepted").rows() == [("landed", count), ("repeated", 0)]
-    assert rows(EVENTS).height == count
+    assert files.select("outcome", "accepted").rows() == [("landed", 1_400), ("repeated", 0)]
+    assert rows(EVENTS).height == files["duplicate"][0] == 1_400
     assert bucket.keys("inbox/") == bucket.keys("inbox-progress/") == []
     first, again = files["receipt_id"]
     for receipt in (first, again):

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_contracts.csv_declared import NOTHING, Declared, read_declared
@@ -114,10 +114,9 @@ def test_a_file_of_no_rows_has_one_batch() -> None:
 
 
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=5)
-row_lists = st.lists(st.lists(cells, min_size=1, max_size=4), max_size=30)
+row_lists = st.lists(st.lists(cells, min_size=1, max_size=4), max_size=12)
 
 
-@settings(max_examples=60)
 @given(
     rows=row_lists,
     characters=st.integers(1, 200),
