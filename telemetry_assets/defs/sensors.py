@@ -22,7 +22,7 @@ from telemetry_assets.defs.warehouse import warehouse_key, warehouse_keys
 from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
-from telemetry_assets.lakehouse.warehouse_schema import FILES
+from telemetry_assets.lakehouse.warehouse_schema import FILE_ERRORS, FILES
 from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 from telemetry_platform.settings import get_settings
@@ -126,11 +126,12 @@ def _request(
         VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
     }
     if set(entry["versions"]) == {LANDING_FILES.path}:
-        # A file's row is committed after its events, whose run it would otherwise repeat whole.
+        # A file's row is committed after its events, whose run it would otherwise repeat whole,
+        # and after what was wrong in it.
         return dg.RunRequest(
             run_key=run_key(hour, entry),
             partition_key=hour,
-            asset_selection=[warehouse_key(FILES.name)],
+            asset_selection=[warehouse_key(FILES.name), warehouse_key(FILE_ERRORS.name)],
             tags=tags,
         )
     per_source = [bronze_key, silver_key, warehouse_key]

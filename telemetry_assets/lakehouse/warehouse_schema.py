@@ -22,7 +22,13 @@ from telemetry_assets.lakehouse.tables import (
 from telemetry_contracts.contract import Contract
 from telemetry_contracts.frames import UTC_TIME, WALL_TIME, silver_schema
 from telemetry_contracts.registry import Registry
-from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, RECEIVED_HOUR, SOURCE
+from telemetry_platform.layout import (
+    LANDING_FILE_ERRORS,
+    LANDING_FILES,
+    LANDING_REJECTED,
+    RECEIVED_HOUR,
+    SOURCE,
+)
 
 SCHEMA = "warehouse"
 
@@ -38,7 +44,7 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
 _REQUIRED = frozenset(
     {SOURCE, RECEIVED_HOUR, "device_id", "event_time", "metric", "event_minute", "event_hour", "n"}
 )
-_NULLABLE_HERE = {"quarantine", "rejected", "files"}
+_NULLABLE_HERE = {"quarantine", "rejected", "files", "file_errors"}
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,11 @@ REJECTED = WarehouseTable(
     indexes=(_BY_HOUR, Index("receipt_id")),
 )
 FILES = WarehouseTable("files", _loaded(LANDING_FILES.columns), indexes=(_BY_HOUR, Index("file")))
+FILE_ERRORS = WarehouseTable(
+    "file_errors",
+    _loaded(LANDING_FILE_ERRORS.columns),
+    indexes=(_BY_HOUR, Index("file"), Index("receipt_id")),
+)
 LEDGERS = WarehouseTable(
     "ledger", _loaded(LEDGER.columns), indexes=(Index(f"{RECEIVED_HOUR}, {SOURCE}", unique=True),)
 )
@@ -221,7 +232,7 @@ USERS = WarehouseTable(
 
 HOURLY = (
     *(PARTIALS, HOURS, PROFILES, QUARANTINED, DUPLICATED),
-    *(REJECTED, FILES, LEDGERS, OUTCOMES),
+    *(REJECTED, FILES, FILE_ERRORS, LEDGERS, OUTCOMES),
 )
 REGISTRIES = (DEVICES, USERS)
 
