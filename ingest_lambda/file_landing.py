@@ -5,7 +5,7 @@ A file is a receipt. Finding files is `inbox`' work; what the columns mean is th
 
 from __future__ import annotations
 
-import hashlib
+import io
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,10 +15,12 @@ import polars as pl
 from ingest_lambda.answers import Answer
 from ingest_lambda.landing import FrameRows, Rows
 from ingest_lambda.recent import event_keys
-from telemetry_contracts.csv_frames import LOG_SCHEMA, CsvReading, UnreadableFile, read_csv_events
+from telemetry_contracts.csv_declared import read_declared
+from telemetry_contracts.csv_encoding import content_hash
+from telemetry_contracts.csv_frames import LOG_SCHEMA, CsvFile, CsvReading, UnreadableFile
 from telemetry_platform.clock import hour_key
 from telemetry_platform.delta import cast_strict
-from telemetry_platform.layout import LANDING_EVENTS
+from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILE_ERRORS
 
 if TYPE_CHECKING:
     from ingest_lambda.admission import Receipt
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 LANDED = "landed"
 REPEATED = "repeated"
 UNREADABLE = "unreadable"
-_NO_SOURCE = "unknown"
+NO_SOURCE = "unknown"
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Filing:
         outcome: `landed`, `repeated` (same content as a file before) or `unreadable`.
         quarantine: Files for the quarantine by name suffix.
         good: Rows for `landing/events`, None when the file has none to offer.
+        errors: Rows for `landing/file_errors`, None when nothing is wrong.
         personal: Whether the file may hold personal values, so that its original is kept sealed.
     """
 
@@ -54,6 +57,7 @@ class Filing:
     message: str | None = None
     personal: bool = False
     good: pl.DataFrame | None = None
+    errors: pl.DataFrame | None = None
     quarantine: dict[str, bytes] = field(default_factory=dict)
 
     def counts(self) -> Answer:
@@ -77,12 +81,20 @@ class Filing:
         return Rows({name: [value] for name, value in values.items()}, shared, 0)
 
 
-def file_hash(data: bytes) -> str:
-    """Return what identifies a file's content."""
-    return hashlib.sha256(data).hexdigest()
+def file_hash(data: bytes, sidecar: bytes | None = None) -> str:
+    """Return what identifies a file's content together with what is said of it."""
+    return content_hash(io.BytesIO(data), sidecar)
 
 
-def read_file(edge: Edge, data: bytes, name: str, source: str | None, *, repeated: bool) -> Filing:
+def read_file(  # noqa: PLR0913 - each is known to the caller alone
+    edge: Edge,
+    data: bytes,
+    name: str,
+    source: str | None,
+    sidecar: bytes | None = None,
+    *,
+    repeated: bool,
+) -> Filing:
     """Read a file by the contract that its header fits. Nothing is queued yet.
 
     Args:
@@ -90,25 +102,36 @@ def read_file(edge: Edge, data: bytes, name: str, source: str | None, *, repeate
         data: The file's bytes.
         name: Its name.
         source: The source its folder names, if any.
+        sidecar: The YAML file beside it, if there is one.
         repeated: Whether a file of the same content was processed before.
     """
-    receipt = edge.receipt(source or _NO_SOURCE)
-    filing = Filing(name, file_hash(data), len(data), receipt)
+    receipt = edge.receipt(source or NO_SOURCE)
+    filing = Filing(name, file_hash(data, sidecar), len(data), receipt)
     if repeated:
         filing.outcome = REPEATED
+        # Nobody looks at its columns again.
+        filing.personal = True
         return filing
     try:
-        reading = read_csv_events(
-            data, name, edge.registry, edge.keyring, receipt.received_at, source
+        file = CsvFile(
+            io.BytesIO(data), name, edge.registry, edge.keyring, source, read_declared(sidecar)
         )
+        (reading,) = file.readings(receipt.received_at)
     except UnreadableFile as error:
-        return _unreadable(filing, data, str(error))
-    contract = reading.contract
-    filing.receipt = edge.receipt(contract.source, receipt)
+        note_unreadable(filing, str(error))
+        filing.quarantine["csv"] = data
+        if sidecar is not None:
+            filing.quarantine["csv.yaml"] = sidecar
+        return filing
+    filing.receipt = edge.receipt(file.contract.source, receipt)
     filing.rows = reading.rows
-    filing.personal = any(column.restricted for column in contract.fields)
-    filing.good = _landing_frame(reading.good, filing.receipt)
-    _quarantine(filing, reading)
+    filing.personal = file.personal
+    filing.message = assumptions(reading)
+    filing.good = landing_frame(reading.good, filing.receipt)
+    filing.rejected = reading.bad.height
+    if reading.bad.height:
+        filing.quarantine = bad_rows_files(reading)
+        filing.errors = errors_frame(reading.log, filing.receipt)
     return filing
 
 
@@ -146,25 +169,48 @@ def queue_files(edge: Edge, filings: list[Filing]) -> set[Future[int | None]]:
     return commits
 
 
-def _unreadable(filing: Filing, data: bytes, reason: str) -> Filing:
+def note_unreadable(filing: Filing, reason: str) -> None:
+    """Say in a filing that the file cannot be read as a whole."""
     log = pl.DataFrame(
         [(filing.name, None, None, "file", None, reason)], schema=LOG_SCHEMA, orient="row"
     )
     filing.outcome, filing.message = UNREADABLE, reason
-    filing.quarantine = {"csv": data, "log.csv": log.write_csv().encode()}
-    return filing
+    filing.errors = errors_frame(log, filing.receipt)
+    filing.quarantine["log.csv"] = log.write_csv().encode()
 
 
-def _quarantine(filing: Filing, reading: CsvReading) -> None:
-    filing.rejected = reading.bad.height
-    if reading.bad.height:
-        filing.quarantine = {
-            "rows.csv": reading.bad.write_csv().encode(),
-            "log.csv": reading.log.write_csv().encode(),
-        }
+def assumptions(reading: CsvReading) -> str | None:
+    """Return what was assumed of a file, for its record."""
+    return f"assumed: {'; '.join(reading.assumed)}" if reading.assumed else None
 
 
-def _landing_frame(good: pl.DataFrame, receipt: Receipt) -> pl.DataFrame:
+def bad_rows_files(reading: CsvReading) -> dict[str, bytes]:
+    """Return what goes to the quarantine of refused rows, by name suffix."""
+    return {
+        "rows.csv": reading.bad.write_csv().encode(),
+        "log.csv": reading.log.write_csv().encode(),
+    }
+
+
+def errors_frame(log: pl.DataFrame, receipt: Receipt) -> pl.DataFrame:
+    """Return a file's log as rows of `landing/file_errors`."""
+    schema = LANDING_FILE_ERRORS.schema
+    return log.rename({"row": "row_number", "column": "column_name"}).select(
+        receipt_id=pl.lit(receipt.id),
+        file=pl.col("file"),
+        source=pl.lit(receipt.source),
+        row_number=pl.col("row_number"),
+        column_name=pl.col("column_name"),
+        rule=pl.col("rule"),
+        value=pl.col("value"),
+        message=pl.col("message"),
+        received_at=pl.lit(receipt.received_at, schema["received_at"]),
+        received_hour=pl.lit(hour_key(receipt.received_at)),
+    )
+
+
+def landing_frame(good: pl.DataFrame, receipt: Receipt) -> pl.DataFrame:
+    """Return a file's good rows as rows of `landing/events`."""
     schema = LANDING_EVENTS.schema
     return cast_strict(
         good.with_columns(

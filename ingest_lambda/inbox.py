@@ -8,63 +8,70 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 from botocore.exceptions import BotoCoreError, ClientError
 from deltalake.exceptions import DeltaError
 
-from ingest_lambda.appender import NotDurable
-from ingest_lambda.file_landing import LANDED, UNREADABLE, Filing, file_hash, queue_files, read_file
-from ingest_lambda.inbox_folder import INBOX_PREFIX, FolderFeeder
+from ingest_lambda.appender import Appender, NotDurable
+from ingest_lambda.file_landing import (
+    LANDED,
+    REPEATED,
+    UNREADABLE,
+    Filing,
+    file_hash,
+    queue_files,
+    read_file,
+)
+from ingest_lambda.inbox_folder import FolderFeeder
+from ingest_lambda.inbox_objects import InboxObjects, Waiting
 from ingest_lambda.landing import QueueFull
+from ingest_lambda.large_files import LargeFile, Stopped, open_appender, receipt_of
+from telemetry_contracts.csv_encoding import content_hash
 from telemetry_platform.delta import open_table
-from telemetry_platform.layout import LANDING_FILES
+from telemetry_platform.layout import LANDING_FILE_ERRORS, LANDING_FILES
 from telemetry_platform.objects import s3_client
 
 if TYPE_CHECKING:
     from ingest_lambda.edge import Edge
 
-DONE_PREFIX = "inbox-done/"
-QUARANTINE_PREFIX = "quarantine/"
-# Files taken together before their commits are awaited: one commit serves many small files.
-_BATCH_BYTES = 16 * 1024 * 1024
+# Files taken together before their commits are awaited: one commit serves many small files. A
+# larger file is landed on its own, in batches.
+BATCH_BYTES = 16 * 1024 * 1024
 _log = logging.getLogger(__name__)
-_WAITS = (
-    BotoCoreError,
-    ClientError,
-    DeltaError,
-    NotDurable,
-    OSError,
-    QueueFull,
-    pl.exceptions.PolarsError,
-)
-
-
-class _Waiting(NamedTuple):
-    """One object of the inbox."""
-
-    key: str
-    size: int
-    etag: str
+_STORAGE_AWAY = (BotoCoreError, ClientError, DeltaError, NotDurable, OSError, QueueFull)
+_WAITS = (*_STORAGE_AWAY, pl.exceptions.PolarsError)
 
 
 class Inbox:
     """The inbox of one edge. `start` it once the edge is open, `stop` it before closing."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(
+        self,
+        edge: Edge,
+        s3: Any | None = None,  # noqa: ANN401  (boto3 clients are made at run time)
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        """Serve the inbox of an edge.
+
+        Args:
+            edge: Where the files land.
+            s3: A client of the object store, if there is one already.
+            batch_bytes: Bytes of the files that are taken together.
+        """
         settings = edge.settings
         self._edge = edge
-        self._bucket = settings.s3_bucket
-        self._mirror = settings.quarantine_dir
+        self._batch_bytes = batch_bytes
         self._poll = settings.inbox_poll_seconds
-        self._s3: Any = s3_client(settings)
+        s3 = s3 or s3_client(settings)
+        self._objects = InboxObjects(settings, s3, edge.box)
         folder = settings.inbox_dir
-        self._feeder = FolderFeeder(settings, folder, self._s3) if folder else None
+        self._feeder = FolderFeeder(settings, folder, s3) if folder else None
         self._known: set[str] | None = None
-        self._stuck: set[_Waiting] = set()
+        self._errors: Appender | None = None
+        self._stuck: set[Waiting] = set()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="inbox", daemon=True)
 
@@ -77,6 +84,8 @@ class Inbox:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._errors is not None:
+            self._errors.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -111,13 +120,21 @@ class Inbox:
             ClientError: An object is not there, or the object store refuses.
             BotoCoreError, NotDurable, QueueFull: See `look_once`.
         """
-        return self._land([_Waiting(key, 0, "") for key in keys])
+        listed = {key: self._objects.waiting(key) for key in keys}
+        return self._land(
+            [
+                next((one for one in found if one.key == key), Waiting(key, 0, "", described=False))
+                for key, found in listed.items()
+            ]
+        )
 
-    def _batches(self) -> Iterator[list[_Waiting]]:
-        batch: list[_Waiting] = []
+    def _batches(self) -> Iterator[list[Waiting]]:
+        batch: list[Waiting] = []
         size = 0
-        for waiting in self._waiting():
-            if batch and size + waiting.size > _BATCH_BYTES:
+        for waiting in self._objects.waiting():
+            if waiting in self._stuck:
+                continue
+            if batch and size + waiting.size > self._batch_bytes:
                 yield batch
                 batch, size = [], 0
             batch.append(waiting)
@@ -125,78 +142,116 @@ class Inbox:
         if batch:
             yield batch
 
-    def _waiting(self) -> list[_Waiting]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=INBOX_PREFIX
-        )
-        found = [
-            _Waiting(entry["Key"], entry["Size"], entry["ETag"])
-            for page in pages
-            for entry in page.get("Contents", ())
-            if entry["Key"].lower().endswith(".csv")
-        ]
-        return [waiting for waiting in found if waiting not in self._stuck]
-
-    def _land(self, batch: list[_Waiting]) -> int:
-        read: list[tuple[_Waiting, Filing, bytes]] = []
+    def _land(self, batch: list[Waiting]) -> int:
         if self._known is None:
             # Not earlier: the edge may have started while storage is away.
             self._known = _known_hashes(self._edge)
-        known, hashes = self._known, set(self._known)
+        large = [waiting for waiting in batch if waiting.size > self._batch_bytes]
+        done = self._land_small([waiting for waiting in batch if waiting not in large])
+        return done + sum(self._land_large(waiting) for waiting in large)
+
+    def _land_small(self, batch: list[Waiting]) -> int:
+        read: list[tuple[Waiting, Filing, bytes]] = []
+        hashes = set(self._known or ())
         for waiting in batch:
             if self._stop.is_set():
                 return 0
-            data = self._s3.get_object(Bucket=self._bucket, Key=waiting.key)["Body"].read()
-            filing = self._read(waiting, data, hashes)
+            data, sidecar = self._objects.read(waiting), self._objects.sidecar(waiting)
+            filing = self._read(waiting, data, sidecar, hashes)
             if filing is not None:
                 read.append((waiting, filing, data))
         filings = [filing for _, filing, _ in read]
         for commit in queue_files(self._edge, filings):
             commit.result()
-        for filing in filings:
-            self._put_quarantine(filing)
+        self._keep_errors(filings)
         for record in [self._edge.files.submit(filing.record()) for filing in filings]:
             record.result()
         for waiting, filing, data in read:
-            self._finish(waiting, filing, data)
-            if filing.outcome == LANDED:
-                known.add(filing.sha256)
+            if filing.outcome != UNREADABLE:
+                self._objects.put_done(filing.receipt.id, filing.name, data, sealed=filing.personal)
+            self._finish(waiting, filing)
         return len(filings)
 
-    def _read(self, waiting: _Waiting, data: bytes, hashes: set[str]) -> Filing | None:
+    def _land_large(self, waiting: Waiting) -> bool:
+        """Land a file batch by batch; tell whether it was finished."""
+        if self._stop.is_set():
+            return False
+        with self._objects.download(waiting) as stream:
+            sidecar = self._objects.sidecar(waiting)
+            digest = content_hash(stream, sidecar)
+            try:
+                filing = self._filing_of_large(waiting, sidecar, digest, stream)
+            except _STORAGE_AWAY:
+                raise
+            except Stopped:
+                return False
+            except Exception as error:  # noqa: BLE001  (this thread's boundary)
+                self._set_aside(waiting, error)
+                return False
+            self._keep_errors([filing])
+            receipt = filing.receipt.id
+            if filing.outcome == UNREADABLE:
+                self._objects.copy_to_quarantine(waiting, f"{filing.name}.{receipt}.csv", stream)
+            self._edge.files.submit(filing.record()).result()
+            if filing.outcome != UNREADABLE:
+                self._objects.copy_to_done(waiting, receipt, stream, sealed=filing.personal)
+        self._finish(waiting, filing)
+        self._objects.end(digest)
+        return True
+
+    def _filing_of_large(
+        self, waiting: Waiting, sidecar: bytes | None, digest: str, stream: BinaryIO
+    ) -> Filing:
+        if digest in (self._known or ()):
+            receipt = receipt_of(self._edge, self._objects, digest, waiting.source)
+            filing = Filing(waiting.name, digest, waiting.size, receipt, REPEATED)
+            # Nobody has looked at its columns.
+            filing.personal = True
+            return filing
+        large = LargeFile(
+            self._edge, self._objects, waiting, sidecar, digest, stream, self._stop.is_set
+        )
+        return large.land()
+
+    def _read(
+        self, waiting: Waiting, data: bytes, sidecar: bytes | None, hashes: set[str]
+    ) -> Filing | None:
         """Read one file and note its hash; None when it breaks the reader."""
-        path = PurePosixPath(waiting.key.removeprefix(INBOX_PREFIX))
-        source = path.parts[0] if len(path.parts) > 1 else None
-        repeated = file_hash(data) in hashes
+        repeated = file_hash(data, sidecar) in hashes
         try:
-            filing = read_file(self._edge, data, path.name, source, repeated=repeated)
+            filing = read_file(
+                self._edge, data, waiting.name, waiting.source, sidecar, repeated=repeated
+            )
         except Exception as error:  # noqa: BLE001  (this thread's boundary)
-            # One file that breaks the reader must not stop the others. It stays where it is.
-            _log.error("file set aside", extra={"key": waiting.key}, exc_info=error)
-            self._edge.metrics.filed("failed")
-            self._stuck.add(waiting)
+            self._set_aside(waiting, error)
             return None
         hashes.add(filing.sha256)
         return filing
 
-    def _put_quarantine(self, filing: Filing) -> None:
-        for suffix, content in filing.quarantine.items():
-            name = f"{filing.name}.{filing.receipt.id}.{suffix}"
-            self._s3.put_object(Bucket=self._bucket, Key=QUARANTINE_PREFIX + name, Body=content)
-            if self._mirror is not None:
-                self._mirror.mkdir(parents=True, exist_ok=True)
-                (self._mirror / name).write_bytes(content)
+    def _set_aside(self, waiting: Waiting, error: Exception) -> None:
+        """Leave a file that breaks the reader where it is; it must not stop the others."""
+        _log.error("file set aside", extra={"key": waiting.key}, exc_info=error)
+        self._edge.metrics.filed("failed")
+        self._stuck.add(waiting)
 
-    def _finish(self, waiting: _Waiting, filing: Filing, data: bytes) -> None:
-        """Move the object out of the inbox and account for it."""
-        if filing.outcome != UNREADABLE:
-            key = f"{DONE_PREFIX}{filing.receipt.id}/{filing.name}"
-            if filing.personal:
-                key, data = f"{key}.sealed", self._edge.box.seal(data)
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
-        self._s3.delete_object(Bucket=self._bucket, Key=waiting.key)
+    def _keep_errors(self, filings: list[Filing]) -> None:
+        """Make durable what is told of refused rows and files, before their records are."""
+        for filing in filings:
+            for suffix, content in filing.quarantine.items():
+                name = f"{filing.name}.{filing.receipt.id}.{suffix}"
+                self._objects.put_quarantine(name, content)
+        errors = [filing.errors for filing in filings if filing.errors is not None]
+        if errors:
+            self._errors = self._errors or open_appender(self._edge, LANDING_FILE_ERRORS)
+            self._errors.append(pl.concat(errors))
+
+    def _finish(self, waiting: Waiting, filing: Filing) -> None:
+        """Take the object out of the inbox and account for it."""
+        self._objects.remove(waiting)
         self._edge.metrics.filed(filing.outcome)
         if filing.outcome == LANDED:
+            if self._known is not None:
+                self._known.add(filing.sha256)
             self._edge.metrics.answered(filing.receipt.source, filing.counts())
         _log.info(
             "file",

@@ -17,11 +17,13 @@ from botocore.exceptions import ClientError
 
 from ingest_lambda.bodies import decompress
 from ingest_lambda.file_landing import Filing, file_hash
-from ingest_lambda.inbox import DONE_PREFIX, Inbox
+from ingest_lambda.inbox import Inbox
 from ingest_lambda.inbox_folder import INBOX_PREFIX
+from ingest_lambda.inbox_objects import DONE_PREFIX
 from ingest_lambda.lambda_records import Form, StoredObject
 from ingest_lambda.messages import UNKNOWN_SOURCE, Message, MessageIntake
 from ingest_lambda.problems import Problem
+from telemetry_contracts.csv_declared import SIDECAR_SUFFIX
 from telemetry_platform.objects import s3_client
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ class ObjectIntake:
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
                 raise
+            return False
+        if name.endswith(".csv" + SIDECAR_SUFFIX):
             return False
         self._edge.metrics.filed("ignored")
         _log.warning("neither CSV nor JSON lines; left in the inbox", extra={"key": key})

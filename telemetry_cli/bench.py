@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _RUNS = 3
 _LONGEST_RUNS = 20
 _SOAK = "soak"
+_LARGE_CSV = "large-csv"
 _SOAK_SECONDS = 3600
 _SHORTEST_SOAK, _LONGEST_SOAK = 60, 24 * 3600
 
@@ -34,8 +35,8 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="edge, singles, lines, invalid, compacting, peer, csv, freshness, memory, demo, "
-            "soak; all but the last without one."
+            help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, csv, "
+            "freshness, memory, demo, soak, large-csv; all but the last two without one."
         ),
     ] = None,
     *,
@@ -54,7 +55,7 @@ def bench(
     starts what it needs in a temporary home and removes it again.
     """
     cases = _cases(seconds)
-    chosen = names or [name for name in cases if name != _SOAK]
+    chosen = names or [name for name in cases if name not in {_SOAK, _LARGE_CSV}]
     if unknown := [name for name in chosen if name not in cases]:
         raise CommandError(f"No benchmark {unknown[0]!r}.", f"There are: {', '.join(cases)}.")
     from benchmarks.figures import BRIEF_HEADER, brief_rows, machine, markdown
@@ -88,7 +89,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         CommandError: The program does not run from a checkout, which alone has the benchmarks.
     """
     try:
-        from benchmarks import edge_cases, pipeline_cases, soak
+        from benchmarks import edge_cases, large_csv, pipeline_cases, refining_cases, soak
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("benchmarks"):
             raise
@@ -102,10 +103,14 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         "invalid": edge_cases.edge_invalid,
         "compacting": edge_cases.edge_compacting,
         "peer": edge_cases.edge_peer,
+        "split": refining_cases.split,
+        "partition": refining_cases.partition,
+        "linear": refining_cases.linear,
         "csv": pipeline_cases.csv_to_marts,
         "freshness": pipeline_cases.post_to_mart,
         "memory": pipeline_cases.idle_memory,
         "demo": pipeline_cases.warm_demo,
         # One run of an hour says more than the median of some.
         _SOAK: lambda _: soak.edge_soak(soak_seconds),
+        _LARGE_CSV: large_csv.inbox_of_a_gigabyte,
     }

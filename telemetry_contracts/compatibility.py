@@ -53,7 +53,12 @@ def check(registry: Registry, released: Path = RELEASED) -> list[str]:
     Returns:
         One sentence for each problem: source, field, and what to do. None means all is well.
     """
+    # Imported here: Polars starts threads, and nothing else here needs it.
+    from telemetry_contracts.rules import pattern_problems
+
     problems = schema_problems(registry.directory)
+    for contract in registry.values():
+        problems += pattern_problems(contract)
     if not released.exists():
         return [*problems, f"{released.name} is missing; run `telemetry contracts release`"]
     before = _read(released)

@@ -39,6 +39,47 @@ class LogicalType(StrEnum):
     TIMESTAMP = "timestamp"
 
 
+class Severity(StrEnum):
+    """What becomes of a row that breaks a rule."""
+
+    ERROR = "error"
+    """It goes to quarantine."""
+    WARNING = "warning"
+    """It stays in silver, and is counted."""
+
+
+@dataclass(frozen=True)
+class DeclaredRule:
+    """A rule that the contract states in ODCS `quality`, read and checked by `quality`.
+
+    Attributes:
+        kind: One of `telemetry_contracts.quality.Kind`.
+        field: Field that it is about; None for a rule over several.
+        severity: Whether it refuses rows or counts them.
+        arguments: Of the kind: names of fields, numbers, durations.
+    """
+
+    kind: str
+    field: str | None
+    severity: Severity
+    arguments: dict[str, Any]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of all fields that it looks at, its own first."""
+        own = () if self.field is None else (self.field,)
+        others = [self.arguments.get("to"), self.arguments.get("with")]
+        named = tuple(other for other in others if isinstance(other, str))
+        return (*own, *named, *self.arguments.get("fields", ()))
+
+    @property
+    def name(self) -> str:
+        """Stable identifier, such as `compare.opened_at.closed_at`."""
+        constant = self.arguments.get("to")
+        tail = () if constant is None or isinstance(constant, str) else (f"{constant:g}",)
+        return ".".join((self.kind, *self.fields, *tail))
+
+
 @dataclass(frozen=True)
 class FieldPath:
     """Where one shape keeps a field.
@@ -77,7 +118,14 @@ class Derivation:
 
 @dataclass(frozen=True)
 class Field:
-    """One canonical column of a source."""
+    """One canonical column of a source.
+
+    Attributes:
+        pattern: Regular expression that text must have a match of somewhere.
+        min_length: Characters that text must have at least.
+        max_length: Characters that text may have at most.
+        zoned: Whether a timestamp is a moment; otherwise it is what a clock on the wall shows.
+    """
 
     name: str
     logical_type: LogicalType
@@ -86,6 +134,10 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     enum: tuple[str, ...] = ()
+    pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    zoned: bool = True
     unit: str | None = None
     restricted: bool = False
     metric: bool = False
@@ -142,11 +194,13 @@ class Contract:
     fields: tuple[Field, ...]
     shapes: tuple[Shape, ...]
     at_least_one: tuple[str, ...] = ()
+    rules: tuple[DeclaredRule, ...] = ()
     dedup_window: timedelta = timedelta(days=7)
     max_lateness: timedelta | None = None
     max_future: timedelta = timedelta(minutes=10)
     retention: timedelta | None = None
     freshness: timedelta | None = None
+    quality_thresholds: tuple[tuple[str, float], ...] = ()
 
     @property
     def identity(self) -> tuple[Field, ...]:
@@ -167,6 +221,17 @@ class Contract:
     def metrics(self) -> tuple[Field, ...]:
         """Numeric columns that gold aggregates by minute."""
         return tuple(field for field in self.columns if field.metric)
+
+    @property
+    def asks_registry(self) -> bool:
+        """Whether silver needs the registry of devices, for a rule or a derived field."""
+        derived = (f.derivation.function for f in self.fields if f.derivation is not None)
+        return "registered" in derived or any(rule.kind == "registered" for rule in self.rules)
+
+    @property
+    def warns(self) -> bool:
+        """Whether any rule only warns."""
+        return any(rule.severity is Severity.WARNING for rule in self.rules)
 
     @property
     def device_attributes(self) -> tuple[Field, ...]:

@@ -1,7 +1,8 @@
-"""Converts one column of a CSV file by one field of a contract."""
+"""Converts one column of a CSV file by one field of a contract, and tells decimal commas."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,10 +20,53 @@ if TYPE_CHECKING:
 _FAST_TIMES = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")
 
 
+_NUMBERS = (LogicalType.NUMBER, LogicalType.INTEGER)
+_COMMA = r"^\s*[+-]?\d*,\d+\s*$"
+_POINT = r"^\s*[+-]?\d*\.\d"
+# What no thousands are written like: `1,5`, `0,125`, `1013,250`.
+_FRACTION = r"^\s*[+-]?(?:0*,\d+|\d+,\d{1,2}|\d+,\d{4,}|\d{4,},\d+)\s*$"
+_SWAPPED = {",": ".", ".": ","}
+
+
+def assume_decimal(
+    raw: pl.DataFrame, places: Sequence[tuple[Field, FieldPath]]
+) -> tuple[str, tuple[str, ...]]:
+    """Tell whether numbers are written with decimal commas.
+
+    They are when some number can only be read so and none has a decimal point. `1,500` alone may
+    be thousands.
+
+    Returns:
+        `,` or `.`, and what to tell of it.
+    """
+    names = {path.path[0] for field, path in places if field.logical_type in _NUMBERS}
+    commas = [
+        raw[name] for name in sorted(names) if raw[name].str.contains(",", literal=True).any()
+    ]
+    commas = [values for values in commas if values.str.contains(_COMMA).any()]
+    if not commas:
+        return ".", ()
+    if any(raw[name].str.contains(_POINT).any() for name in names):
+        return ".", ("decimal points, so numbers with a comma are refused",)
+    if any(values.str.contains(_FRACTION).any() for values in commas):
+        return ",", ("decimal commas",)
+    return ".", (
+        "decimal points, so numbers such as 1,500 are refused; a YAML file beside it may say "
+        "`decimal: ','`",
+    )
+
+
 def convert_column(
-    raw: pl.DataFrame, field: Field, path: FieldPath, keyring: KeyRing
+    raw: pl.DataFrame, field: Field, path: FieldPath, keyring: KeyRing, decimal: str = "."
 ) -> tuple[pl.Series, list[Failure]]:
     """Convert the column of `raw` that `path` names.
+
+    Args:
+        raw: Rows of text.
+        field: What the column is.
+        path: Which column, and how it is written.
+        keyring: Tokenizes personal values.
+        decimal: What stands before a fraction; a comma makes a point unreadable in numbers.
 
     Returns:
         The values, null where nothing stands or what stands cannot be read; and why it cannot.
@@ -30,16 +74,21 @@ def convert_column(
     name = path.path[0]
     text = raw[name].str.strip_chars()
     text = text.set(text == "", None)
+    written = text
+    if decimal == "," and (field.logical_type in _NUMBERS or path.time_format.startswith("epoch")):
+        text = text.str.replace_many(_SWAPPED)
     fast = _fast(text, field, path)
-    left = pl.DataFrame({ROW: raw[ROW], "value": text}).filter(fast.is_null() & text.is_not_null())
+    left = pl.DataFrame({ROW: raw[ROW], "value": text, "written": written}).filter(
+        fast.is_null() & text.is_not_null()
+    )
     convert = converter(field, path, keyring)
     found: dict[int, Any] = {}
     failed: list[Failure] = []
-    for row, value in left.iter_rows():
+    for row, value, original in left.iter_rows():
         try:
             found[row] = convert(value)
         except Unreadable as error:
-            failed.append((row, name, error.rule, value, error.message))
+            failed.append((row, name, error.rule, original, error.message))
     if found:
         slow = pl.Series([found.get(row) for row in raw[ROW]], strict=False)
         fast = fast.zip_with(fast.is_not_null(), _as_dtype(slow, field))

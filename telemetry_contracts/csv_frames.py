@@ -6,10 +6,11 @@ path cannot read is given to the edge's own converter, so both doors refuse for 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import io
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import polars as pl
 
@@ -23,11 +24,12 @@ from telemetry_contracts.contract import (
     ROW_KEY,
     SHAPE_KEY,
     Contract,
-    Field,
-    FieldPath,
-    Shape,
+    Severity,
 )
-from telemetry_contracts.csv_columns import convert_column
+from telemetry_contracts.csv_columns import assume_decimal, convert_column
+from telemetry_contracts.csv_declared import NOTHING, Declared
+from telemetry_contracts.csv_encoding import UnreadableFile
+from telemetry_contracts.csv_layout import Layout, match_header
 from telemetry_contracts.csv_log import (
     LOG_SCHEMA,
     Failure,
@@ -36,7 +38,7 @@ from telemetry_contracts.csv_log import (
     failures_frame,
     ragged_failures,
 )
-from telemetry_contracts.csv_text import ROW, UnreadableFile, read_csv_text
+from telemetry_contracts.csv_text import ROW, CsvSource, CsvText
 from telemetry_contracts.frames import DTYPES, UTC_TIME
 from telemetry_contracts.rules import RECEIVED_AT, contract_rules
 
@@ -44,21 +46,22 @@ if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
     from telemetry_contracts.tokens import KeyRing
 
-__all__ = ["LOG_SCHEMA", "CsvReading", "UnreadableFile", "read_csv_events"]
+__all__ = ["LOG_SCHEMA", "CsvFile", "CsvReading", "UnreadableFile", "read_csv_events"]
 
 
 @dataclass(frozen=True)
 class CsvReading:
-    """What a CSV file holds.
+    """What a CSV file, or a batch of its rows, holds.
 
     Attributes:
         contract: The contract its header fits.
-        rows: Data rows in the file; each is in `good` or in `bad`.
+        rows: Number of data rows; each is in `good` or in `bad`.
         good: One row each: event_id, device_id, event_time (UTC), payload (canonical JSON). What
             a row becomes depends on the row and the header alone, not on other rows.
         bad: Refused rows as they stood, personal columns tokenized; see `csv_log.bad_rows`.
         log: One row for each thing wrong: file, row, column, rule, value, message. Rows count
             from 1 after the header.
+        assumed: What was assumed of the file, in words.
     """
 
     contract: Contract
@@ -66,126 +69,123 @@ class CsvReading:
     good: pl.DataFrame
     bad: pl.DataFrame
     log: pl.DataFrame
+    assumed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How a file's columns are read: the places of each field, best first."""
+class CsvFile:
+    """A CSV file and the contract that its header fits.
 
-    contract: Contract
-    shape: Shape
-    places: tuple[tuple[Field, FieldPath], ...]
+    Attributes:
+        contract: The contract.
+        personal: Whether the file may hold personal values: its source has such fields.
+    """
 
-    @property
-    def column_of(self) -> dict[str, str]:
-        """The best column of each field."""
-        return {field.name: path.path[0] for field, path in reversed(self.places)}
+    def __init__(  # noqa: PLR0913, PLR0917 - all but the last two are needed
+        self,
+        stream: BinaryIO,
+        file: str,
+        registry: Registry,
+        keyring: KeyRing,
+        source: str | None = None,
+        declared: Declared = NOTHING,
+    ) -> None:
+        """Look the file through and match its header. Memory is bounded, whatever its size.
 
-    @property
-    def personal(self) -> set[str]:
-        """Columns that hold personal values."""
-        return {path.path[0] for field, path in self.places if field.restricted}
+        Args:
+            stream: The file.
+            file: Its name, kept as provenance of every row.
+            registry: Contracts to choose from.
+            keyring: Tokenizes personal columns.
+            source: Only consider this source's contract.
+            declared: What was said of the file; its `source` counts more.
 
-    @property
-    def score(self) -> int:
-        """How many fields the file has."""
-        return len(self.column_of)
+        Raises:
+            UnreadableFile: It is no CSV file, or its header fits no contract or several.
+        """
+        if declared.source is not None and declared.source not in registry:
+            raise UnreadableFile(f"there is no source {declared.source!r}")
+        self._text = CsvSource(stream, declared)
+        self._layout = match_header(self._text.columns, registry, declared.source or source)
+        self._file = file
+        self._keyring = keyring
+        self._decimal = declared.decimal
+        self.contract = self._layout.contract
+        self.personal = any(column.restricted for column in self.contract.fields)
+
+    def check(self) -> None:
+        """See `CsvSource.check`."""
+        self._text.check()
+
+    def readings(
+        self, received_at: datetime, characters: int | None = None
+    ) -> Generator[CsvReading]:
+        """Read the rows in order, in one batch or in several.
+
+        Args:
+            received_at: Arrival of the file, for the timeliness rules.
+            characters: About how much text a batch has; all of it without a number. The same file
+                is always cut at the same places.
+
+        Raises:
+            UnreadableFile: A row cannot be taken apart.
+        """
+        assumed, decimal = self._text.assumed, self._decimal
+        for text in self._text.batches(characters):
+            if decimal is None:
+                decimal, note = assume_decimal(text.table, self._layout.places)
+                assumed += note
+            yield self._read(text, received_at, decimal, assumed)
+
+    def _read(
+        self, text: CsvText, received_at: datetime, decimal: str, assumed: tuple[str, ...]
+    ) -> CsvReading:
+        layout, keyring = self._layout, self._keyring
+        raw = text.regular
+        frame, failures = _convert_columns(raw, layout, keyring, decimal)
+        failures.append(ragged_failures(text))
+        failures.append(_nul_failures(raw, layout))
+        failures.extend(_break_rules(frame, raw, layout, received_at))
+        log = build_log(failures, self._file, layout.personal, keyring)
+        refused = log["row"].unique()
+        extras = _extras(raw, layout)
+        good = frame.with_columns(extras).filter(~pl.col(ROW).is_in(refused.implode()))
+        return CsvReading(
+            contract=layout.contract,
+            rows=text.table.height,
+            good=_events(good, layout, self._file),
+            bad=bad_rows(text, refused, layout.personal, keyring),
+            log=log,
+            assumed=assumed,
+        )
 
 
-def read_csv_events(  # noqa: PLR0913, PLR0917 - all but the source are needed
+def read_csv_events(  # noqa: PLR0913, PLR0917 - all but the last two are needed
     data: bytes,
     file: str,
     registry: Registry,
     keyring: KeyRing,
     received_at: datetime,
     source: str | None = None,
+    declared: Declared = NOTHING,
 ) -> CsvReading:
-    """Read `data` by the contract that its header fits.
-
-    Args:
-        data: The file's bytes.
-        file: Its name, kept as provenance of every row.
-        registry: Contracts to choose from.
-        keyring: Tokenizes personal columns.
-        received_at: Arrival of the file, for the timeliness rules.
-        source: Only consider this source's contract.
+    """Read all of `data` by the contract that its header fits; see `CsvFile`.
 
     Raises:
         UnreadableFile: It is no CSV file, or its header fits no contract or several.
     """
-    text = read_csv_text(data)
-    layout = _match(text.columns, registry, source)
-    raw = text.regular
-    frame, failures = _convert_columns(raw, layout, keyring)
-    failures.append(ragged_failures(text))
-    failures.append(_nul_failures(raw, layout))
-    failures.extend(_break_rules(frame, raw, layout, received_at))
-    log = build_log(failures, file, layout.personal, keyring)
-    refused = log["row"].unique()
-    extras = _extras(raw, layout)
-    good = frame.with_columns(extras).filter(~pl.col(ROW).is_in(refused.implode()))
-    return CsvReading(
-        contract=layout.contract,
-        rows=text.table.height,
-        good=_events(good, layout, file),
-        bad=bad_rows(text, refused, layout.personal, keyring),
-        log=log,
-    )
-
-
-def _match(header: Collection[str], registry: Registry, source: str | None) -> _Layout:
-    named = registry.get(source) if source else None
-    contracts = [named] if named else list(registry.values())
-    found = []
-    for contract in contracts:
-        for shape in contract.shapes:
-            if all(len(path) == 1 and path[0] in header for path in shape.requires):
-                found.append(_Layout(contract, shape, _places(contract, shape, header)))
-                break
-    if not found:
-        raise UnreadableFile(_no_match(header, contracts))
-    best = max(layout.score for layout in found)
-    winners = [layout for layout in found if layout.score == best]
-    if len(winners) > 1:
-        names = ", ".join(layout.contract.source for layout in winners)
-        raise UnreadableFile(f"the columns fit several sources ({names}); use inbox/<source>/")
-    return winners[0]
-
-
-def _no_match(header: Collection[str], contracts: list[Contract]) -> str:
-    flat = [
-        f"{contract.source} ({', '.join(path[0] for path in shape.requires)})"
-        for contract in contracts
-        for shape in contract.shapes
-        if all(len(path) == 1 for path in shape.requires)
-    ]
-    known = {path.path[0] for c in contracts for field in c.fields for path in field.paths}
-    seen = ", ".join(name for name in header if name in known) or "none"
-    return (
-        f"line 1 names {len(header)} columns that fit no contract (known among them: {seen}); "
-        f"needed are those of one of: {'; '.join(flat)}"
-    )
-
-
-def _places(
-    contract: Contract, shape: Shape, header: Collection[str]
-) -> tuple[tuple[Field, FieldPath], ...]:
-    return tuple(
-        (field, path)
-        for field in contract.fields
-        for path in field.paths_in(shape.name)
-        if len(path.path) == 1 and path.when is None and path.path[0] in header
-    )
+    opened = CsvFile(io.BytesIO(data), file, registry, keyring, source, declared)
+    (reading,) = opened.readings(received_at)
+    return reading
 
 
 def _convert_columns(
-    raw: pl.DataFrame, layout: _Layout, keyring: KeyRing
+    raw: pl.DataFrame, layout: Layout, keyring: KeyRing, decimal: str
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Return ROW and one typed column for each field of the file, and what could not be read."""
     columns: dict[str, pl.Series] = {}
     failed: list[Failure] = []
     for field, path in layout.places:
-        values, wrong = convert_column(raw, field, path, keyring)
+        values, wrong = convert_column(raw, field, path, keyring, decimal)
         failed.extend(wrong)
         best = columns.get(field.name)
         columns[field.name] = values if best is None else best.zip_with(best.is_not_null(), values)
@@ -199,7 +199,7 @@ def _convert_columns(
 
 
 def _break_rules(
-    frame: pl.DataFrame, raw: pl.DataFrame, layout: _Layout, received_at: datetime
+    frame: pl.DataFrame, raw: pl.DataFrame, layout: Layout, received_at: datetime
 ) -> list[pl.DataFrame]:
     """Return one frame of failures for each contract rule that some row breaks."""
     absent = [
@@ -210,6 +210,8 @@ def _break_rules(
     checked = frame.with_columns(*absent, pl.lit(received_at, UTC_TIME).alias(RECEIVED_AT))
     broken = []
     for rule in contract_rules(layout.contract):
+        if rule.severity is Severity.WARNING:
+            continue
         rows = checked.filter(rule.broken)[ROW]
         if rows.is_empty():
             continue
@@ -227,12 +229,12 @@ def _break_rules(
     return broken
 
 
-def _unknown(raw: pl.DataFrame, layout: _Layout) -> list[str]:
+def _unknown(raw: pl.DataFrame, layout: Layout) -> list[str]:
     known = {path.path[0] for field, path in layout.places if field.name != EVENT_ID} | {ROW}
     return [name for name in raw.columns if name not in known]
 
 
-def _nul_failures(raw: pl.DataFrame, layout: _Layout) -> pl.DataFrame:
+def _nul_failures(raw: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     """Return the unknown values with NUL characters, which `encode_extras` refuses as well."""
     return failures_frame(
         (row, name, "text", None, "expected text without NUL characters")
@@ -241,7 +243,7 @@ def _nul_failures(raw: pl.DataFrame, layout: _Layout) -> pl.DataFrame:
     )
 
 
-def _extras(raw: pl.DataFrame, layout: _Layout) -> list[pl.Series]:
+def _extras(raw: pl.DataFrame, layout: Layout) -> list[pl.Series]:
     """Return the columns that no contract field reads, as one JSON text a row."""
     unknown = _unknown(raw, layout)
     if not unknown:
@@ -251,7 +253,7 @@ def _extras(raw: pl.DataFrame, layout: _Layout) -> list[pl.Series]:
     return [raw.select(text.alias(EXTRAS_KEY))[EXTRAS_KEY]]
 
 
-def _events(frame: pl.DataFrame, layout: _Layout, file: str) -> pl.DataFrame:
+def _events(frame: pl.DataFrame, layout: Layout, file: str) -> pl.DataFrame:
     content = sorted(set(frame.columns) - {ROW, DEVICE_ID, EVENT_TIME, EVENT_ID})
     times = [name for name in content if frame.schema[name] == UTC_TIME]
     encoded = (

@@ -10,10 +10,13 @@ from telemetry_contracts.contract import (
     ROW_KEY,
     SHAPE_KEY,
     Contract,
+    Field,
     LogicalType,
 )
 
 UTC_TIME = pl.Datetime("us", "UTC")
+WALL_TIME = pl.Datetime("us")
+"""What a clock on the wall shows. Only derived fields have it: devices send moments."""
 
 DTYPES: dict[LogicalType, pl.DataType | type[pl.DataType]] = {
     LogicalType.STRING: pl.String,
@@ -69,8 +72,14 @@ def bronze_schema(contract: Contract) -> pl.Schema:
 
 def silver_schema(contract: Contract) -> pl.Schema:
     """Return silver's columns: common ones, then sent and derived ones in contract order."""
-    columns = {column.name: DTYPES[column.logical_type] for column in contract.columns}
+    columns = {column.name: _silver_dtype(column) for column in contract.columns}
     return pl.Schema(COMMON_COLUMNS | columns)
+
+
+def _silver_dtype(column: Field) -> pl.DataType | type[pl.DataType]:
+    if column.logical_type is LogicalType.TIMESTAMP and not column.zoned:
+        return WALL_TIME
+    return DTYPES[column.logical_type]
 
 
 def parse_payload(landed: pl.DataFrame, contract: Contract) -> pl.DataFrame:

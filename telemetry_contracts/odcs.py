@@ -15,6 +15,7 @@ import yaml
 from open_data_contract_standard.model import (
     CustomProperty,
     OpenDataContractStandard,
+    SchemaObject,
     SchemaProperty,
 )
 from pydantic import ValidationError
@@ -27,20 +28,28 @@ from telemetry_contracts.contract import (
     IDENTITY_FIELDS,
     Contract,
     ContractError,
+    DeclaredRule,
     Derivation,
     Field,
     FieldPath,
     LogicalType,
     Shape,
 )
+from telemetry_contracts.quality import (
+    declared_rules,
+    duration,
+    require_sound_rules,
+    text_pattern,
+)
+from telemetry_contracts.quality_dimensions import read_thresholds
 from telemetry_contracts.units import conversion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # The parser in C takes a tenth of the time; PyYAML can be built without it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DURATION_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _IDENTITY_TYPES = {
     EVENT_ID: LogicalType.STRING,
     DEVICE_ID: LogicalType.STRING,
@@ -91,9 +100,7 @@ def _contract(document: OpenDataContractStandard) -> Contract:
     for shape in shapes:
         _require_distinct_paths(shape, fields)
     sla = {entry.property: entry for entry in document.slaProperties or []}
-    durations = {
-        name: _duration(f"{sla[name].value}{sla[name].unit or ''}") for name in sla if name
-    }
+    durations = {name: duration(f"{sla[name].value}{sla[name].unit or ''}") for name in sla if name}
     contract = Contract(
         source=source,
         version=document.version or "",
@@ -101,15 +108,24 @@ def _contract(document: OpenDataContractStandard) -> Contract:
         fields=fields,
         shapes=(*shapes, Shape(CANONICAL_SHAPE, ((DEVICE_ID,), (EVENT_TIME,)), "Column names.")),
         at_least_one=tuple(properties.get("atLeastOne", [])),
-        dedup_window=_duration(properties.get("dedupWindow", "7d")) or timedelta(days=7),
-        max_lateness=_duration(properties.get("maxLateness")),
-        max_future=_duration(properties.get("maxFuture", "10m")) or timedelta(minutes=10),
+        rules=tuple(_rules(table)),
+        dedup_window=duration(properties.get("dedupWindow", "7d")) or timedelta(days=7),
+        max_lateness=duration(properties.get("maxLateness")),
+        max_future=duration(properties.get("maxFuture", "10m")) or timedelta(minutes=10),
         retention=durations.get("retention"),
         freshness=durations.get("latency"),
+        quality_thresholds=tuple(read_thresholds(properties.get("qualityThresholds", {})).items()),
     )
     for name in contract.at_least_one:
         contract.field(name)
+    require_sound_rules(contract)
     return contract
+
+
+def _rules(table: SchemaObject) -> Iterator[DeclaredRule]:
+    yield from declared_rules(table.quality, None)
+    for prop in table.properties or []:
+        yield from declared_rules(prop.quality, prop.name)
 
 
 def _require_identity(fields: tuple[Field, ...]) -> None:
@@ -183,6 +199,12 @@ def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
     for path in paths:
         conversion(path.unit, unit)
     derived = custom.get("derived")
+    restricted = prop.classification == "restricted"
+    if restricted and options.keys() & {"pattern", "minLength", "maxLength"}:
+        raise ContractError("a token has no format; restricted fields take no pattern or length")
+    zoned = bool(options.get("timezone", True))
+    if not zoned and not derived:
+        raise ContractError("devices send moments; only a derived timestamp is without a zone")
     return Field(
         name=name,
         logical_type=_logical_type(prop.logicalType),
@@ -192,7 +214,11 @@ def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
         maximum=options.get("maximum"),
         enum=tuple(str(entry.value) for entry in prop.enum or []),
         unit=unit,
-        restricted=prop.classification == "restricted",
+        pattern=text_pattern(options.get("pattern")),
+        min_length=options.get("minLength"),
+        max_length=options.get("maxLength"),
+        zoned=zoned,
+        restricted=restricted,
         metric=bool(custom.get("metric", False)),
         device_attribute=bool(custom.get("deviceAttribute", False)),
         paths=() if derived else tuple(paths),
@@ -242,12 +268,3 @@ def _custom(properties: list[CustomProperty] | None) -> dict[str, Any]:
 
 def _path(dotted: str) -> tuple[str, ...]:
     return tuple(dotted.split("."))
-
-
-def _duration(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)([dhms])", str(text))
-    if not match:
-        raise ContractError(f"{text!r} is not a duration such as 7d, 12h, 10m or 30s")
-    return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})

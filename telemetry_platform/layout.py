@@ -107,7 +107,27 @@ LANDING_FILES = Table(
     },
     properties=_APPENDED,
 )
-"""One row per processed file. `outcome` is `landed`, `repeated` or `unreadable`."""
+"""One row per processed file. `outcome` is `landed`, `repeated` or `unreadable`; `message` says why
+it is unreadable, or what was assumed to read it."""
+
+LANDING_FILE_ERRORS = Table(
+    "landing/file_errors",
+    {
+        "receipt_id": pl.String,
+        "file": pl.String,
+        SOURCE: pl.String,
+        "row_number": pl.Int64,
+        "column_name": pl.String,
+        "rule": pl.String,
+        "value": pl.String,
+        "message": pl.String,
+        "received_at": UTC_TIME,
+        RECEIVED_HOUR: pl.String,
+    },
+    properties=_APPENDED,
+)
+"""One row per thing wrong in a file, rows counted from 1 after the header; personal values as
+tokens. A file that is unreadable as a whole has one row, without a number."""
 
 LANDING_REPLAYS = Table(
     "landing/replays",

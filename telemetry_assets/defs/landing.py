@@ -6,11 +6,18 @@ import dagster as dg
 
 from telemetry_assets.defs.metadata import column_schema
 from telemetry_assets.defs.partitions import arrival_hours
-from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED, Table
+from telemetry_platform.layout import (
+    LANDING_EVENTS,
+    LANDING_FILE_ERRORS,
+    LANDING_FILES,
+    LANDING_REJECTED,
+    Table,
+)
 
 EVENTS = dg.AssetKey(["landing", "events"])
 REJECTED = dg.AssetKey(["landing", "rejected"])
 FILES = dg.AssetKey(["landing", "files"])
+FILE_ERRORS = dg.AssetKey(["landing", "file_errors"])
 
 
 def _landing(key: dg.AssetKey, table: Table, description: str) -> dg.AssetSpec:
@@ -30,4 +37,5 @@ landing_assets = [
     _landing(
         FILES, LANDING_FILES, "Files that the inbox processed, and what became of their rows."
     ),
+    _landing(FILE_ERRORS, LANDING_FILE_ERRORS, "What was wrong in those files, by row and column."),
 ]

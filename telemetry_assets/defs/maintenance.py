@@ -5,10 +5,15 @@ from pydantic import Field
 
 from telemetry_assets.lakehouse.compaction import compact_closed_hours
 from telemetry_platform.clock import HOUR, utc_now
-from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
+from telemetry_platform.layout import (
+    LANDING_EVENTS,
+    LANDING_FILE_ERRORS,
+    LANDING_FILES,
+    LANDING_REJECTED,
+)
 from telemetry_platform.settings import get_settings
 
-_TABLES = (LANDING_EVENTS, LANDING_REJECTED, LANDING_FILES)
+_TABLES = (LANDING_EVENTS, LANDING_REJECTED, LANDING_FILES, LANDING_FILE_ERRORS)
 _MINUTE_OF_THE_HOUR = 20
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.metadata import column_schema, rows_metadata
@@ -16,12 +17,13 @@ from telemetry_assets.lakehouse.tables import (
     bronze_table,
     silver_table,
 )
-from telemetry_contracts.contract import Contract
+from telemetry_contracts.contract import Contract, Severity
 from telemetry_contracts.registry import Registry
 
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
 CONTRACT_CHECK = "contract"
+WARNINGS_CHECK = "warnings"
 OVERTAKEN = "overtaken_hours"
 """Metadata of silver: hours to refine again, because copies of their events arrived before them."""
 
@@ -36,6 +38,12 @@ def bronze_key(source: str) -> dg.AssetKey:
 def silver_key(source: str) -> dg.AssetKey:
     """Return the key of a source's silver asset."""
     return dg.AssetKey(["silver", source])
+
+
+def silver_checks(contract: Contract) -> list[dg.AssetCheckKey]:
+    """Return the keys of the checks on a source's silver."""
+    names = [CONTRACT_CHECK, *([WARNINGS_CHECK] if contract.warns else [])]
+    return [dg.AssetCheckKey(silver_key(contract.source), name) for name in names]
 
 
 def run_sources(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
@@ -94,7 +102,8 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
                 blocking=True,
                 partitions_def=arrival_hours,
                 description="Types, nulls, ranges, enums and unique ids, as the contract says.",
-            )
+            ),
+            *_warnings_spec(contract),
         ],
     )
     def silver(
@@ -111,10 +120,47 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
                 "duplicates": refined.duplicates.height,
                 **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
             },
-            check_results=[_contract_check(contract, lake.lake, hour)],
+            check_results=[
+                _contract_check(contract, lake.lake, hour),
+                *_warnings_check(contract, refined.outcomes),
+            ],
         )
 
     return silver
+
+
+def _warnings_spec(contract: Contract) -> list[dg.AssetCheckSpec]:
+    if not contract.warns:
+        return []
+    return [
+        dg.AssetCheckSpec(
+            WARNINGS_CHECK,
+            asset=silver_key(contract.source),
+            partitions_def=arrival_hours,
+            description="Unknown devices, jumps, stuck values: what the contract only warns of.",
+        )
+    ]
+
+
+def _warnings_check(contract: Contract, outcomes: pl.DataFrame) -> list[dg.AssetCheckResult]:
+    """Tell how many rows each rule warned of; they are in silver all the same."""
+    if not contract.warns:
+        return []
+    warnings = outcomes.filter(pl.col("severity") == Severity.WARNING)
+    return [
+        dg.AssetCheckResult(
+            check_name=WARNINGS_CHECK,
+            asset_key=silver_key(contract.source),
+            passed=warnings["failed"].sum() == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                row["rule"]: dg.MetadataValue.json(
+                    {"checked": row["checked"], "failed": row["failed"]}
+                )
+                for row in warnings.iter_rows(named=True)
+            },
+        )
+    ]
 
 
 def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:

@@ -11,18 +11,18 @@ from telemetry_assets.defs.jobs import REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import (
-    CONTRACT_CHECK,
     DUPLICATES_KEY,
     OVERTAKEN,
     QUARANTINE_KEY,
     bronze_key,
+    silver_checks,
     silver_key,
 )
 from telemetry_assets.defs.warehouse import warehouse_key, warehouse_keys
 from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
-from telemetry_assets.lakehouse.warehouse_schema import FILES
+from telemetry_assets.lakehouse.warehouse_schema import FILE_ERRORS, FILES
 from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 from telemetry_platform.settings import get_settings
@@ -126,11 +126,12 @@ def _request(
         VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
     }
     if set(entry["versions"]) == {LANDING_FILES.path}:
-        # A file's row is committed after its events, whose run it would otherwise repeat whole.
+        # A file's row is committed after its events, whose run it would otherwise repeat whole,
+        # and after what was wrong in it.
         return dg.RunRequest(
             run_key=run_key(hour, entry),
             partition_key=hour,
-            asset_selection=[warehouse_key(FILES.name)],
+            asset_selection=[warehouse_key(FILES.name), warehouse_key(FILE_ERRORS.name)],
             tags=tags,
         )
     per_source = [bronze_key, silver_key, warehouse_key]
@@ -141,7 +142,7 @@ def _request(
         partition_key=hour,
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
         asset_check_keys=[
-            *(dg.AssetCheckKey(silver_key(source), CONTRACT_CHECK) for source in sources),
+            *(key for source in sources for key in silver_checks(registry[source])),
             dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
         ],
         tags=tags,

@@ -23,7 +23,13 @@ from telemetry_assets.lakehouse.tables import (
 )
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
 from telemetry_contracts.registry import Registry
-from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, SOURCE, Table
+from telemetry_platform.layout import (
+    LANDING_FILE_ERRORS,
+    LANDING_FILES,
+    LANDING_REJECTED,
+    SOURCE,
+    Table,
+)
 
 _READERS = 4
 
@@ -50,6 +56,7 @@ def _loads(registry: Registry) -> list[tuple[schema.WarehouseTable, Table, dg.As
         (schema.OUTCOMES, RULE_OUTCOMES, gold.OUTCOMES_KEY),
         (schema.REJECTED, LANDING_REJECTED, landing.REJECTED),
         (schema.FILES, LANDING_FILES, landing.FILES),
+        (schema.FILE_ERRORS, LANDING_FILE_ERRORS, landing.FILE_ERRORS),
     ]
 
 
@@ -145,7 +152,10 @@ def _limit(delta: Table, sources: list[str]) -> list[str] | None:
 
     A post or a file that nobody could read is of no source that a run would name.
     """
-    whole = delta in (LANDING_REJECTED, LANDING_FILES) or SOURCE not in delta.partition_by
+    whole = (
+        delta in (LANDING_REJECTED, LANDING_FILES, LANDING_FILE_ERRORS)
+        or SOURCE not in delta.partition_by
+    )
     return None if whole else sources
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from telemetry_assets.lakehouse.places import geohash, local_time
+from telemetry_assets.lakehouse.registered import COLUMNS, registry_column
 from telemetry_contracts.contract import Contract, ContractError
 
 _MAGNUS_A = 17.625
@@ -76,15 +78,36 @@ def value_where(value: str, field: str, equals: str) -> pl.Expr:
     return pl.when(pl.col(field) == equals).then(pl.col(value))
 
 
+def registered(column: str) -> pl.Expr:
+    """Return what the registry of devices says of the event's device at the event's time.
+
+    Null where the registry does not know the device.
+
+    Args:
+        column: One of `registered.COLUMNS`.
+
+    Raises:
+        TypeError: The registry has no such column.
+    """
+    if column not in COLUMNS:
+        raise TypeError(f"the registry has {', '.join(COLUMNS)} and no {column!r}")
+    return pl.col(registry_column(column))
+
+
 FUNCTIONS: dict[str, Callable[..., pl.Expr]] = {
     "dew_point": dew_point,
+    "geohash": geohash,
     "heat_index": heat_index,
+    "local_time": local_time,
+    "registered": registered,
     "value_where": value_where,
 }
 
 
 def derived_columns(contract: Contract) -> list[pl.Expr]:
-    """Return an expression for every derived field of `contract`.
+    """Return an expression for every derived field of `contract`, in the contract's order.
+
+    Apply one after the other: a field may be derived from those before it.
 
     Raises:
         ContractError: The contract names an unknown function or wrong arguments.

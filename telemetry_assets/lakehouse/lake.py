@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from telemetry_assets.lakehouse.aggregating import required_columns
 from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
+from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -73,6 +74,7 @@ class Lake:
         self._landing: DeltaTable | None = None
         self._accepted: dict[tuple[str, str, int], int] = {}
         self._written: dict[tuple[str, str, tuple[str, ...]], _Written] = {}
+        self._devices = DeviceRegistry(settings)
 
     def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
         """Return one hour of `table`, of all sources or of some.
@@ -127,7 +129,8 @@ class Lake:
             earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
             self._before[source, hour] = before
             self._refined = {kept: v for kept, v in self._refined.items() if kept[1] == hour}
-            self._refined[key] = refine(bronze, earlier, contract)
+            devices = self._devices.current() if contract.asks_registry else None
+            self._refined[key] = refine(bronze, earlier, contract, devices)
         return self._refined[key]
 
     def overtaken(self, source: str, hour: str) -> list[str]:
@@ -196,7 +199,7 @@ class Lake:
         return self.scan(table, hour).select(columns).collect()
 
     def _version(self, table: Table, hour: str) -> int:
-        """Return the version of a table in which this process wrote `hour`, else the present one."""
+        """Return the version with which this process wrote `hour`, else the present one."""
         written = self._written.get(_part(table, hour, None))
         if written is not None:
             return written.version
@@ -245,9 +248,7 @@ def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
     return where
 
 
-def _part(
-    table: Table, hour: str, sources: list[str] | None
-) -> tuple[str, str, tuple[str, ...]]:
+def _part(table: Table, hour: str, sources: list[str] | None) -> tuple[str, str, tuple[str, ...]]:
     """Name what `_where` selects."""
     named = sources if sources is not None and SOURCE in table.partition_by else ()
     return table.path, hour, tuple(named)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from telemetry_assets.lakehouse.registered import DEVICES
+from telemetry_assets.lakehouse.warehouse_schema import DEVICES as DEVICES_TABLE
 from telemetry_platform.objects import s3_client
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 REGISTRIES = ("devices", "users")
+_DEVICES_KEY = "reference/devices.csv"
+_log = logging.getLogger(__name__)
 
 
 class WrongRegistry(ValueError):
@@ -68,3 +73,37 @@ def _content(settings: Settings, key: str) -> bytes | None:
         return client.get_object(Bucket=settings.s3_bucket, Key=key)["Body"].read()
     except client.exceptions.NoSuchKey:
         return None
+
+
+class DeviceRegistry:
+    """The registry of devices as it is now; read again only when its object has changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+        self._known: tuple[str | None, pl.DataFrame] = (None, DEVICES.to_frame())
+
+    def current(self) -> pl.DataFrame:
+        """Return columns of `registered.DEVICES`; none when there is no registry.
+
+        A registry that cannot be read counts as none here: `reference/devices` fails and says why,
+        while events go on.
+        """
+        tag = self._tag()
+        if tag != self._known[0]:
+            try:
+                devices = read_registry(self._settings, DEVICES_TABLE)
+            except WrongRegistry as error:
+                _log.warning("Events are refined without the registry of devices: %s", error)
+                devices = DEVICES.to_frame()
+            self._known = (tag, devices)
+        return self._known[1]
+
+    def _tag(self) -> str | None:
+        if not self._settings.root.startswith("s3://"):
+            file = Path(self._settings.root) / _DEVICES_KEY
+            return f"{file.stat().st_mtime_ns}" if file.exists() else None
+        self._client = self._client or s3_client(self._settings)
+        listing = self._client.list_objects_v2(Bucket=self._settings.s3_bucket, Prefix=_DEVICES_KEY)
+        tags = {entry["Key"]: entry["ETag"] for entry in listing.get("Contents", [])}
+        return tags.get(_DEVICES_KEY)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import polars as pl
 
 from telemetry_assets.lakehouse.enrichment import derived_columns
-from telemetry_assets.lakehouse.tables import DUPLICATES, QUARANTINE, RULE_OUTCOMES
-from telemetry_contracts.contract import Contract
+from telemetry_assets.lakehouse.judging import judge, outcome
+from telemetry_assets.lakehouse.plausibility import neighbour_warnings
+from telemetry_assets.lakehouse.registered import DEVICES, PREFIX, join_registry
+from telemetry_assets.lakehouse.tables import DUPLICATES, QUARANTINE
+from telemetry_contracts.contract import Contract, Severity
 from telemetry_contracts.frames import silver_schema
-from telemetry_contracts.rules import Rule, contract_rules
+from telemetry_contracts.rules import contract_rules, registry_rules
 
 # Within one post an id lands once, so its own place breaks every tie.
 _ARRIVAL = ("received_at", "receipt_id", "source_row", "event_id")
@@ -34,7 +36,12 @@ class Refined:
     outcomes: pl.DataFrame
 
 
-def refine(bronze: pl.DataFrame, earlier: pl.DataFrame, contract: Contract) -> Refined:
+def refine(
+    bronze: pl.DataFrame,
+    earlier: pl.DataFrame,
+    contract: Contract,
+    devices: pl.DataFrame | None = None,
+) -> Refined:
     """Split one bronze partition.
 
     Args:
@@ -42,6 +49,7 @@ def refine(bronze: pl.DataFrame, earlier: pl.DataFrame, contract: Contract) -> R
         earlier: `event_id`, `receipt_id`, `received_at` of events that landed in earlier hours of
             the dedup window with an id that `bronze` has, too.
         contract: The source's contract.
+        devices: The registry of devices, columns of `registered.DEVICES`; None when there is none.
 
     Returns:
         The split; rows within a frame are in order of arrival, so the result does not depend on
@@ -49,17 +57,15 @@ def refine(bronze: pl.DataFrame, earlier: pl.DataFrame, contract: Contract) -> R
     """
     ordered = bronze.sort(_ARRIVAL, nulls_last=True)
     unique, duplicates = _first_arrivals(ordered, earlier)
-    rules = contract_rules(contract)
-    broken = unique.select(rule.broken.alias(rule.rule) for rule in rules)
-    refused = broken.select(pl.any_horizontal(pl.all())).to_series()
-    keep, refuse = unique.filter(~refused), unique.filter(refused)
-    enriched = keep.with_columns(derived_columns(contract)).select(list(silver_schema(contract)))
-    return Refined(
-        silver=enriched,
-        quarantine=_quarantine(refuse, rules),
-        duplicates=duplicates,
-        outcomes=_outcomes(unique, broken, duplicates.height, rules),
-    )
+    known = join_registry(unique, DEVICES.to_frame() if devices is None else devices, contract)
+    judged = judge(known, (*contract_rules(contract), *registry_rules(contract)))
+    silver = _enriched(judged.good, contract)
+    outcomes = [
+        judged.outcomes,
+        neighbour_warnings(silver, contract),
+        _uniqueness(ordered.height, duplicates.height),
+    ]
+    return Refined(silver, _quarantine(judged.bad), duplicates, pl.concat(outcomes))
 
 
 def _first_arrivals(
@@ -81,54 +87,23 @@ def _first_arrivals(
     return unique.drop("__position"), duplicates.select(list(DUPLICATES.schema))
 
 
-def _quarantine(refused: pl.DataFrame, rules: tuple[Rule, ...]) -> pl.DataFrame:
-    names = [pl.when(rule.broken).then(pl.lit(rule.rule)) for rule in rules]
-    reasons = [pl.when(rule.broken).then(pl.lit(_reason(rule))) for rule in rules]
-    provenance = [name for name in refused.columns if name not in QUARANTINE.schema]
-    return refused.with_columns(
-        pl.concat_list(names).list.drop_nulls().alias("rules"),
-        pl.format("[{}]", pl.concat_list(reasons).list.drop_nulls().list.join(",")).alias(
-            "reasons"
-        ),
-        pl.struct(provenance).struct.json_encode().alias("payload"),
-    ).select(list(QUARANTINE.schema))
+def _enriched(kept: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    rows = kept.lazy()
+    for derived in derived_columns(contract):
+        rows = rows.with_columns(derived)
+    return rows.select(list(silver_schema(contract))).collect()
 
 
-def _reason(rule: Rule) -> str:
-    return json.dumps(
-        {
-            "rule": rule.rule,
-            "dimension": rule.dimension,
-            "field": rule.field,
-            "message": rule.message,
-        }
-    )
-
-
-def _outcomes(
-    unique: pl.DataFrame, broken: pl.DataFrame, duplicates: int, rules: tuple[Rule, ...]
-) -> pl.DataFrame:
-    checked = unique.select(
-        (rule.checked & pl.col("event_id").is_not_null()).sum().alias(rule.rule) for rule in rules
-    )
-    rows = [
-        {
-            "dimension": rule.dimension,
-            "rule": rule.rule,
-            "field": rule.field or "",
-            "checked": checked[rule.rule][0],
-            "failed": broken[rule.rule].sum(),
-        }
-        for rule in rules
+def _quarantine(refused: pl.DataFrame) -> pl.DataFrame:
+    provenance = [
+        name
+        for name in refused.columns
+        if name not in QUARANTINE.schema and not name.startswith(PREFIX)
     ]
-    landed = unique.height + duplicates
-    unique_row = {
-        "dimension": "uniqueness",
-        "rule": "unique.event_id",
-        "field": "event_id",
-        "checked": landed,
-        "failed": duplicates,
-    }
-    columns = [name for name in RULE_OUTCOMES.schema if name not in ("source", "received_hour")]
-    schema = {name: RULE_OUTCOMES.schema[name] for name in columns}
-    return pl.DataFrame([*rows, unique_row], schema=schema)
+    return refused.with_columns(pl.struct(provenance).struct.json_encode().alias("payload")).select(
+        list(QUARANTINE.schema)
+    )
+
+
+def _uniqueness(landed: int, duplicates: int) -> pl.DataFrame:
+    return outcome("uniqueness", "unique.event_id", "event_id", Severity.ERROR, landed, duplicates)

@@ -17,9 +17,10 @@ _IDENTITY = frozenset({"event_id", "source", "device_id", "event_time", "receive
 
 
 def silver_model(contract: Contract) -> pa.DataFrameSchema:
-    """Return the pandera schema of `silver/<source>`: dtypes, nulls, ranges, enums, unique ids.
+    """Return the pandera schema of `silver/<source>`.
 
-    Validate eager frames with it: pandera skips value checks on lazy ones.
+    It holds dtypes, nulls, ranges, enums, forms of text and unique ids. Validate eager frames
+    with it: pandera skips value checks on lazy ones.
     """
     import pandera.polars as pa
 
@@ -61,4 +62,8 @@ def _checks(column: Field | None) -> list[pa.Check]:
         checks.append(pa.Check.le(column.maximum))
     if column.enum:
         checks.append(pa.Check.isin(list(column.enum)))
+    if column.pattern is not None:
+        checks.append(pa.Check.str_contains(column.pattern))
+    if column.min_length is not None or column.max_length is not None:
+        checks.append(pa.Check.str_length(column.min_length, column.max_length))
     return checks

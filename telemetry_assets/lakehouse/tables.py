@@ -127,6 +127,7 @@ RULE_OUTCOMES = Table(
         "dimension": pl.String,
         "rule": pl.String,
         "field": pl.String,
+        "severity": pl.String,
         "checked": pl.Int64,
         "failed": pl.Int64,
     },

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from telemetry_assets.lakehouse import registered
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
     DUPLICATES,
@@ -19,9 +20,15 @@ from telemetry_assets.lakehouse.tables import (
     RULE_OUTCOMES,
 )
 from telemetry_contracts.contract import Contract
-from telemetry_contracts.frames import UTC_TIME, silver_schema
+from telemetry_contracts.frames import UTC_TIME, WALL_TIME, silver_schema
 from telemetry_contracts.registry import Registry
-from telemetry_platform.layout import LANDING_FILES, LANDING_REJECTED, RECEIVED_HOUR, SOURCE
+from telemetry_platform.layout import (
+    LANDING_FILE_ERRORS,
+    LANDING_FILES,
+    LANDING_REJECTED,
+    RECEIVED_HOUR,
+    SOURCE,
+)
 
 SCHEMA = "warehouse"
 
@@ -37,7 +44,7 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
 _REQUIRED = frozenset(
     {SOURCE, RECEIVED_HOUR, "device_id", "event_time", "metric", "event_minute", "event_hour", "n"}
 )
-_NULLABLE_HERE = {"quarantine", "rejected", "files"}
+_NULLABLE_HERE = {"quarantine", "rejected", "files", "file_errors"}
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class WarehouseTable:
 
     def _column(self, name: str, dtype: pl.DataType | type[pl.DataType]) -> str:
         sql = "jsonb" if name in self.json else _SQL_TYPES[dtype.base_type()]
+        if dtype == WALL_TIME:
+            sql = "timestamp"
         required = name in _REQUIRED and self.name not in _NULLABLE_HERE
         return f"{name} {sql}{' NOT NULL' if required else ''}"
 
@@ -200,6 +209,11 @@ REJECTED = WarehouseTable(
     indexes=(_BY_HOUR, Index("receipt_id")),
 )
 FILES = WarehouseTable("files", _loaded(LANDING_FILES.columns), indexes=(_BY_HOUR, Index("file")))
+FILE_ERRORS = WarehouseTable(
+    "file_errors",
+    _loaded(LANDING_FILE_ERRORS.columns),
+    indexes=(_BY_HOUR, Index("file"), Index("receipt_id")),
+)
 LEDGERS = WarehouseTable(
     "ledger", _loaded(LEDGER.columns), indexes=(Index(f"{RECEIVED_HOUR}, {SOURCE}", unique=True),)
 )
@@ -207,15 +221,7 @@ OUTCOMES = WarehouseTable("rule_outcomes", _loaded(RULE_OUTCOMES.columns), index
 
 DEVICES = WarehouseTable(
     "devices",
-    {
-        "device_id": pl.String,
-        "user_id": pl.String,
-        "place_name": pl.String,
-        "latitude": pl.Float64,
-        "longitude": pl.Float64,
-        "time_zone": pl.String,
-        "registered_at": UTC_TIME,
-    },
+    dict(registered.DEVICES),
     by_day=False,
 )
 USERS = WarehouseTable(
@@ -226,7 +232,7 @@ USERS = WarehouseTable(
 
 HOURLY = (
     *(PARTIALS, HOURS, PROFILES, QUARANTINED, DUPLICATED),
-    *(REJECTED, FILES, LEDGERS, OUTCOMES),
+    *(REJECTED, FILES, FILE_ERRORS, LEDGERS, OUTCOMES),
 )
 REGISTRIES = (DEVICES, USERS)
 

@@ -83,7 +83,11 @@ def test_an_hour_is_materialized_and_its_checks_pass(
     result = materialize()
     assert result.success
     assert outcomes(result) == dict.fromkeys(
-        ["gold/ledger: reconciliation", *(f"silver/{source}: contract" for source in registry)],
+        [
+            "gold/ledger: reconciliation",
+            *(f"silver/{source}: contract" for source in registry),
+            *(f"silver/{source}: warnings" for source in registry),
+        ],
         True,
     )
     found = rows(filled, registry)

@@ -99,7 +99,10 @@ def test_a_file_of_bad_rows_alone_is_loaded_and_nothing_else_is_run(
     filed.write_delta(ensure_table(settings, LANDING_FILES), mode="append")
     ((request,), cursor) = tick()
     assert request.partition_key == HOUR
-    assert request.asset_selection == [dg.AssetKey(["warehouse", "files"])]
+    assert request.asset_selection == [
+        dg.AssetKey(["warehouse", "files"]),
+        dg.AssetKey(["warehouse", "file_errors"]),
+    ]
     assert tick(cursor)[0] == []
 
 

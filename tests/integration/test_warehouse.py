@@ -99,7 +99,11 @@ def test_a_silver_row_of_every_type_arrives_as_it_was(
     }
     frame = pl.DataFrame(
         {
-            name: [NOON if isinstance(dtype, pl.Datetime) else values[dtype.base_type()]]
+            name: [
+                (NOON if dtype.time_zone else NOON.replace(tzinfo=None))
+                if isinstance(dtype, pl.Datetime)
+                else values[dtype.base_type()]
+            ]
             for name, dtype in silver_schema(contract).items()
         },
         schema=silver_schema(contract),

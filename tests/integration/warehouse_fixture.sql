@@ -10,7 +10,8 @@ create table warehouse.mobile (
     battery_level_percent float8, battery_charging bool, wifi_name text, wifi_ip text,
     connectivity text, app_name text, app_version text, app_build_number text,
     accelerometer_x_ms2 float8, accelerometer_y_ms2 float8, accelerometer_z_ms2 float8,
-    session_id text, user_email text, latitude float8, longitude float8
+    session_id text, user_email text, latitude float8, longitude float8,
+    geohash text, time_zone text, local_time timestamp
 );
 
 create table warehouse.environment (
@@ -22,7 +23,8 @@ create table warehouse.environment (
     carbon_monoxide_ppm float8, lpg_ppm float8, smoke_ppm float8, illuminance_lux float8,
     light_detected bool, motion_detected bool, latitude float8, longitude float8, altitude_m float8,
     location_id text, location_name text, sensor_type text, device_label text,
-    dew_point_celsius float8, heat_index_celsius float8
+    dew_point_celsius float8, heat_index_celsius float8,
+    geohash text, time_zone text, local_time timestamp
 );
 
 create table warehouse.wearable (
@@ -31,7 +33,7 @@ create table warehouse.wearable (
     received_hour timestamptz not null, receipt_id text not null, contract_version text not null,
     token_key_version int, shape text, source_file text, source_row bigint, extras text,
     heart_rate_bpm float8, step_count float8, sleep_state text, user_email text,
-    heart_rate_asleep_bpm float8
+    heart_rate_asleep_bpm float8, time_zone text, local_time timestamp
 );
 
 create table warehouse.metric_partials (
@@ -78,7 +80,7 @@ create table warehouse.ledger (
 
 create table warehouse.rule_outcomes (
     received_hour timestamptz not null, source text not null, dimension text not null,
-    rule text not null, field text, checked bigint not null, failed bigint not null
+    rule text not null, field text, severity text, checked bigint not null, failed bigint not null
 );
 
 create table warehouse.devices (

@@ -13,7 +13,7 @@ days as (
 
 devices as (
 
-    select * from {{ ref('stg_devices') }}
+    select * from {{ ref('int_registered_devices') }}
 
 ),
 
@@ -29,7 +29,10 @@ aged as (
         days.*,
         {{ age_group("extract(year from days.event_day) - users.birth_year") }} as age_group
     from days
-    left join devices using (device_id)
+    left join devices
+        on days.device_id = devices.device_id
+        and days.last_at >= devices.valid_from
+        and days.last_at < devices.valid_to
     left join users using (user_id)
 
 ),

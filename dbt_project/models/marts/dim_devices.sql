@@ -10,16 +10,20 @@ versions as (
 
 registry as (
 
-    select * from {{ ref('stg_devices') }}
+    select * from {{ ref('int_registered_devices') }}
 
 ),
 
 -- A registered device that has not reported yet is a device too.
 silent as (
 
-    select registry.* from registry
+    select
+        device_id,
+        min(registry.registered_at) as registered_at
+    from registry
     left join versions using (device_id)
     where versions.device_id is null
+    group by device_id
 
 ),
 
@@ -43,45 +47,73 @@ observed as (
 
 ),
 
+-- What a device says of itself and what the registry says of it change independently: a version
+-- is a span in which neither did.
+spans as (
+
+    select
+        observed.source,
+        observed.device_id,
+        observed.attributes,
+        registry.user_id,
+        registry.place_name,
+        registry.time_zone,
+        registry.latitude,
+        registry.longitude,
+        registry.registered_at,
+        registry.device_id is not null as is_registered,
+        nullif(greatest(observed.valid_from, registry.valid_from), timestamptz '-infinity')
+            as valid_from,
+        nullif(
+            least(coalesce(observed.valid_to, timestamptz 'infinity'), registry.valid_to),
+            timestamptz 'infinity'
+        ) as valid_to
+    from observed
+    left join registry
+        on observed.device_id = registry.device_id
+        and coalesce(observed.valid_from, timestamptz '-infinity') < registry.valid_to
+        and coalesce(observed.valid_to, timestamptz 'infinity') > registry.valid_from
+
+),
+
 final as (
 
     select
         ---------- ids
-        md5(concat_ws('|', observed.source, device_id, extract(epoch from observed.valid_from)))
+        md5(concat_ws('|', spans.source, spans.device_id, extract(epoch from spans.valid_from)))
             as device_version_id,
-        observed.source,
-        device_id,
-        registry.user_id,
-        observed.attributes ->> 'location_id' as location_id,
+        spans.source,
+        spans.device_id,
+        spans.user_id,
+        spans.attributes ->> 'location_id' as location_id,
 
         ---------- text
-        observed.attributes ->> 'location_name' as location_name,
-        observed.attributes ->> 'sensor_type' as sensor_type,
-        observed.attributes ->> 'device_label' as device_label,
-        observed.attributes ->> 'device_model' as device_model,
-        observed.attributes ->> 'device_manufacturer' as device_manufacturer,
-        observed.attributes ->> 'os_name' as os_name,
-        registry.place_name,
-        registry.time_zone,
+        spans.attributes ->> 'location_name' as location_name,
+        spans.attributes ->> 'sensor_type' as sensor_type,
+        spans.attributes ->> 'device_label' as device_label,
+        spans.attributes ->> 'device_model' as device_model,
+        spans.attributes ->> 'device_manufacturer' as device_manufacturer,
+        spans.attributes ->> 'os_name' as os_name,
+        spans.place_name,
+        spans.time_zone,
 
         ---------- numbers
-        coalesce((observed.attributes ->> 'latitude')::float8, registry.latitude) as latitude,
-        coalesce((observed.attributes ->> 'longitude')::float8, registry.longitude) as longitude,
-        (observed.attributes ->> 'altitude_m')::float8 as altitude_m,
+        coalesce((spans.attributes ->> 'latitude')::float8, spans.latitude) as latitude,
+        coalesce((spans.attributes ->> 'longitude')::float8, spans.longitude) as longitude,
+        (spans.attributes ->> 'altitude_m')::float8 as altitude_m,
 
         ---------- everything the device says of itself
-        observed.attributes,
+        spans.attributes,
 
         ---------- booleans
-        observed.valid_to is null as is_current,
-        registry.device_id is not null as is_registered,
+        spans.valid_to is null as is_current,
+        spans.is_registered,
 
         ---------- timestamps
-        observed.valid_from,
-        observed.valid_to,
-        registry.registered_at
-    from observed
-    left join registry using (device_id)
+        spans.valid_from,
+        spans.valid_to,
+        spans.registered_at
+    from spans
 
 )
 

@@ -18,7 +18,7 @@ device_counts as (
 
     select
         user_id,
-        count(*) as device_count
+        count(distinct device_id) as device_count
     from devices
     group by user_id
 

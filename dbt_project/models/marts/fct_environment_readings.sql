@@ -35,6 +35,8 @@ final as (
         location_name,
         sensor_type,
         device_label,
+        geohash,
+        time_zone,
 
         ---------- numbers
         temperature_celsius,
@@ -56,6 +58,7 @@ final as (
 
         ---------- timestamps
         event_time,
+        local_time,
         received_at,
         received_hour
     from events

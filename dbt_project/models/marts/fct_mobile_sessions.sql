@@ -66,6 +66,10 @@ sessions as (
         (array_agg(battery_level_percent {{ latest }})
             filter (where battery_level_percent is not null))[1] as last_battery_level_percent,
         min(battery_level_percent) as minimum_battery_level_percent,
+        extract(epoch from
+            max(event_time) filter (where battery_level_percent is not null)
+            - min(event_time) filter (where battery_level_percent is not null)
+        )::float8 as battery_seconds,
         count(*) filter (where battery_charging) as charging_event_count,
         count(*) filter (where connectivity = 'wifi') as wifi_event_count,
         count(distinct wifi_name) as wifi_network_count,
@@ -104,6 +108,13 @@ final as (
         sessions.first_battery_level_percent,
         sessions.last_battery_level_percent,
         sessions.minimum_battery_level_percent,
+        -- Charge that came meanwhile shows as a level that was lower before.
+        case
+            when
+                sessions.charging_event_count = 0
+                and sessions.last_battery_level_percent = sessions.minimum_battery_level_percent
+                then sessions.battery_seconds
+        end as drain_seconds,
         sessions.charging_event_count,
         sessions.wifi_event_count,
         sessions.wifi_network_count,

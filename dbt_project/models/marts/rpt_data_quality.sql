@@ -19,8 +19,9 @@ outcomes as (
         quality_dimension,
         rule_name,
         sum(checked)::bigint as checked,
-        sum(failed)::bigint as failed
-    from {{ ref('stg_rule_outcomes') }}
+        sum(failed)::bigint as failed,
+        coalesce(sum(failed) filter (where severity = 'warning'), 0)::bigint as warned
+    from {{ ref('rpt_quality_rules') }}
     {% if is_hour_run() -%}
     where
         received_hour >= {{ arrival_day() }}::timestamp at time zone 'UTC'
@@ -36,10 +37,12 @@ source_days as (
         source,
         received_day
     from outcomes
+    where checked > 0
 
 ),
 
--- A dimension that no rule looked at shows as a gap, not as a perfect score.
+-- A dimension that no rule looked at shows as a gap, not as a perfect score: when the edge refused
+-- all events of a day, nothing was there to be timely or unique.
 dimensions as (
 
     select unnest(array['{{ dimensions | join("', '") }}']) as quality_dimension
@@ -58,6 +61,7 @@ final as (
         count(outcomes.rule_name) as rule_count,
         coalesce(sum(outcomes.checked), 0)::bigint as checked,
         coalesce(sum(outcomes.failed), 0)::bigint as failed,
+        coalesce(sum(outcomes.warned), 0)::bigint as warned,
         1 - sum(outcomes.failed)::float8 / nullif(sum(outcomes.checked), 0)::float8 as score,
 
         ---------- text

@@ -22,6 +22,8 @@ renamed as (
         ---------- text
         contract_version,
         extras::jsonb as extras,
+        geohash,
+        time_zone,
         location_name,
         sensor_type,
         device_label,
@@ -47,6 +49,7 @@ renamed as (
 
         ---------- timestamps
         event_time,
+        local_time,
         received_at,
         received_hour
     from source

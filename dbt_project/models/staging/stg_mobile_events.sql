@@ -22,6 +22,8 @@ renamed as (
         ---------- text
         contract_version,
         extras::jsonb as extras,
+        geohash,
+        time_zone,
         device_model,
         device_manufacturer,
         os_name,
@@ -48,6 +50,7 @@ renamed as (
 
         ---------- timestamps
         event_time,
+        local_time,
         received_at,
         received_hour
     from source

@@ -16,6 +16,8 @@ renamed as (
         dimension as quality_dimension,
         rule as rule_name,
         field as field_name,
+        -- Hours that were refined before there were warnings have errors only.
+        coalesce(severity, 'error') as severity,
 
         ---------- numbers
         checked,

@@ -21,6 +21,7 @@ renamed as (
         ---------- text
         contract_version,
         extras::jsonb as extras,
+        time_zone,
         sleep_state,
         user_email,
 
@@ -32,6 +33,7 @@ renamed as (
 
         ---------- timestamps
         event_time,
+        local_time,
         received_at,
         received_hour
     from source

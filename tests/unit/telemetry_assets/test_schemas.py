@@ -63,3 +63,20 @@ def test_a_column_that_the_contract_requires_may_not_be_null(
     )
     found = failures(silver_model(replace(contract, fields=fields)), silver)
     assert [failure["column"] for failure in found] == ["step_count"]
+
+
+@pytest.mark.parametrize("wrong", ["Pixel 8", "pixel", "P"])
+def test_text_of_another_form_fails(registry: Registry, wrong: str) -> None:
+    contract = registry["wearable"]
+    form = {"pattern": "^[A-Z][a-z]+$", "min_length": 2, "max_length": 6, "enum": ()}
+    fields = tuple(
+        replace(f, **form) if f.name == "sleep_state" else f  # ty: ignore[invalid-argument-type]
+        for f in contract.fields
+    )
+    strict = replace(contract, fields=fields)
+    rows = bronze(registry, "wearable", [watch(0, 60, state="Light")])
+    sound = refine(rows, NOBODY, strict).silver
+    assert failures(silver_model(strict), sound) == []
+    found = failures(silver_model(strict), sound.with_columns(sleep_state=pl.lit(wrong)))
+    assert {failure["column"] for failure in found} == {"sleep_state"}
+    assert refine(rows.with_columns(sleep_state=pl.lit(wrong)), NOBODY, strict).silver.is_empty()

@@ -27,7 +27,7 @@ def released(registry: Registry, tmp_path: Path) -> Path:
 
 
 def altered(
-    registry: Registry, source: str, change: Callable[[Field], Field | None], version: str = "1.0.0"
+    registry: Registry, source: str, change: Callable[[Field], Field | None], version: str = "1.1.0"
 ) -> Registry:
     """Return the contracts with every field of one changed; None removes a field."""
     contract = registry[source]
@@ -74,7 +74,7 @@ def test_a_change_that_breaks_readers_is_refused(
     registry: Registry, released: Path, case: str
 ) -> None:
     source, change, complaint = BREAKS[case]
-    for version in ("1.0.0", "1.1.0"):
+    for version in ("1.1.0", "1.2.0"):
         (problem,) = check(altered(registry, source, change, version), released)
         assert problem.startswith(f"{source}.")
         assert problem.endswith("undo that, or raise the version to 2.0.0")
@@ -95,9 +95,9 @@ def test_a_new_optional_field_needs_a_new_minor_version(registry: Registry, rele
         others = [c for c in registry.values() if c.source != "wearable"]
         return check(Registry([grown, *others]), released)
 
-    assert grown("1.1.0") == []
-    assert grown("1.0.0") == ["wearable: fields changed; raise the version to 1.1.0"]
-    assert "new and required" in grown("1.1.0", required=True)[0]
+    assert grown("1.2.0") == []
+    assert grown("1.1.0") == ["wearable: fields changed; raise the version to 1.2.0"]
+    assert "new and required" in grown("1.2.0", required=True)[0]
 
 
 def test_a_released_source_must_stay(registry: Registry, released: Path) -> None:

@@ -192,7 +192,7 @@ def test_every_spelling_of_a_personal_column_is_personal(read: Read, keyring: Ke
     [
         (b"", "no header line"),
         (b"\n\n", "no header line"),
-        (b"\xff\xfe\x00a", "not UTF-8"),
+        (b"\xff\xfe\x00a\x00", "not utf-16 text"),
         (b"PK\x03\x04\x00;b\n1;2\n", "not text"),
         (b"a;b;a\n1;2;3\n", "columns 1 and 3 have the same name"),
         (b"name;age\nx;3\n", "fit no contract"),
