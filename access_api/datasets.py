@@ -270,7 +270,7 @@ QUALITY = Dataset(
     columns=(
         *of_kind(Kind.DAY, "received_day"),
         *of_kind(Kind.TEXT, "source", "quality_dimension"),
-        *of_kind(Kind.INTEGER, "rule_count", "checked", "failed"),
+        *of_kind(Kind.INTEGER, "rule_count", "checked", "failed", "warned"),
         *of_kind(Kind.NUMBER, "score"),
         *of_kind(Kind.TEXT, "most_broken_rule"),
     ),
