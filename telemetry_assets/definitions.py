@@ -10,6 +10,7 @@ from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
 from telemetry_assets.defs.landing import landing_assets
 from telemetry_assets.defs.maintenance import compact_every_hour, compact_landing
 from telemetry_assets.defs.marts import marts_asset, marts_checks
+from telemetry_assets.defs.quarantine_replay import quarantine_replays, replay_quarantined
 from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, silver_asset
 from telemetry_assets.defs.replay import replay_rejected, replays_asset
 from telemetry_assets.defs.resources import LakeResource, MartsResource
@@ -37,6 +38,7 @@ def definitions() -> dg.Definitions:
             *(bronze_asset(contract) for contract in registry.values()),
             *(silver_asset(contract) for contract in registry.values()),
             exceptions_asset(registry),
+            quarantine_replays,
             gold_asset(registry),
             warehouse_asset(registry),
             *reference_assets(),
@@ -44,7 +46,13 @@ def definitions() -> dg.Definitions:
         ],
         asset_checks=[checks],
         schedules=[check_marts(checks), compact_every_hour],
-        jobs=[refine_hour(checks), load_registries, replay_rejected, compact_landing],
+        jobs=[
+            refine_hour(checks),
+            load_registries,
+            replay_rejected,
+            replay_quarantined,
+            compact_landing,
+        ],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

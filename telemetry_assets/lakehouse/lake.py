@@ -96,10 +96,9 @@ class Lake:
         contract = self.registry[source]
         landing = self._landing_table()
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        bronze = self._parsed(landing, source, hour)
         noted = landing.version()
         self._accepted[source, hour, noted] = count_partition(landing, where)
-        bronze = parse_payload(landed, contract)
         table = bronze_table(contract)
         inputs = {_landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
@@ -116,10 +115,20 @@ class Lake:
             landing = self._landing_table()
             before = hours_before(landing, contract, hour)
             earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
+            noted = delta.transaction_version(_landing_input(source, hour)) if delta else None
             self._before[source, hour] = before
             self._refined = {kept: v for kept, v in self._refined.items() if kept[1] == hour}
-            self._refined[key] = refine(bronze, earlier, contract)
+            self._refined[key] = refine(bronze, earlier, contract, noted)
         return self._refined[key]
+
+    def rehearsed(self, source: str, hour: str) -> Refined:
+        """Split what has landed in one hour by today's contract, and write nothing."""
+        contract = self.registry[source]
+        landing = self._landing_table()
+        bronze = self._parsed(landing, source, hour)
+        before = hours_before(landing, contract, hour)
+        earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
+        return refine(bronze, earlier, contract, landing.version())
 
     def overtaken(self, source: str, hour: str) -> list[str]:
         """Return the hours whose silver keeps an event of which a copy arrived earlier.
@@ -206,6 +215,12 @@ class Lake:
         if landing is None:
             landing = open_table(self.settings, LANDING_EVENTS.path)
         return count_partition(landing, where)
+
+    def _parsed(self, landing: DeltaTable, source: str, hour: str) -> pl.DataFrame:
+        """Return what landed in one hour as typed columns."""
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
+        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        return parse_payload(landed, self.registry[source])
 
     def _landing_table(self) -> DeltaTable:
         """Return landing as it is now; reopening it would read its log again."""

@@ -34,7 +34,12 @@ class Refined:
     outcomes: pl.DataFrame
 
 
-def refine(bronze: pl.DataFrame, earlier: pl.DataFrame, contract: Contract) -> Refined:
+def refine(
+    bronze: pl.DataFrame,
+    earlier: pl.DataFrame,
+    contract: Contract,
+    landing_version: int | None = None,
+) -> Refined:
     """Split one bronze partition.
 
     Args:
@@ -42,6 +47,7 @@ def refine(bronze: pl.DataFrame, earlier: pl.DataFrame, contract: Contract) -> R
         earlier: `event_id`, `receipt_id`, `received_at` of events that landed in earlier hours of
             the dedup window with an id that `bronze` has, too.
         contract: The source's contract.
+        landing_version: Version of `landing/events` that `bronze` was read from.
 
     Returns:
         The split; rows within a frame are in order of arrival, so the result does not depend on
@@ -56,7 +62,13 @@ def refine(bronze: pl.DataFrame, earlier: pl.DataFrame, contract: Contract) -> R
     enriched = keep.with_columns(derived_columns(contract)).select(list(silver_schema(contract)))
     return Refined(
         silver=enriched,
-        quarantine=_quarantine(refuse, rules),
+        quarantine=_quarantine(
+            refuse.with_columns(
+                pl.lit(contract.version).alias("judged_by"),
+                pl.lit(landing_version, pl.Int64).alias("landing_version"),
+            ),
+            rules,
+        ),
         duplicates=duplicates,
         outcomes=_outcomes(unique, broken, duplicates.height, rules),
     )
