@@ -6,7 +6,13 @@ import dagster as dg
 
 from telemetry_assets.dbt_lineage import lineage
 from telemetry_assets.defs.gold import gold_asset
-from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
+from telemetry_assets.defs.jobs import (
+    check_marts,
+    load_registries,
+    reconcile_hour,
+    reconcile_last_hour,
+    refine_hour,
+)
 from telemetry_assets.defs.landing import landing_assets
 from telemetry_assets.defs.maintenance import compact_every_hour, compact_landing
 from telemetry_assets.defs.marts import marts_asset, marts_checks
@@ -45,9 +51,10 @@ def definitions() -> dg.Definitions:
             marts,
         ],
         asset_checks=[checks],
-        schedules=[check_marts(checks), compact_every_hour],
+        schedules=[check_marts(checks), reconcile_last_hour, compact_every_hour],
         jobs=[
             refine_hour(checks),
+            reconcile_hour,
             load_registries,
             replay_rejected,
             replay_quarantined,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from telemetry_assets.defs.gold import LEDGER_KEY, RECONCILIATION, TABLES
-from telemetry_assets.defs.jobs import REFINE, load_registries
+from telemetry_assets.defs.gold import RECONCILIATION, TABLES
+from telemetry_assets.defs.jobs import LEDGERS, REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import (
@@ -147,7 +147,7 @@ def _request(
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
         asset_check_keys=[
             *(dg.AssetCheckKey(silver_key(source), CONTRACT_CHECK) for source in sources),
-            dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
+            *(dg.AssetCheckKey(ledger, RECONCILIATION) for ledger in LEDGERS),
         ],
         tags=tags,
     )

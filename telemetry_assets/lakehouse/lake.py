@@ -16,7 +16,9 @@ from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, 
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
+    HOUR_PARTIALS,
     LEDGER,
+    METRIC_PARTIALS,
     QUARANTINE,
     bronze_table,
     silver_table,
@@ -36,6 +38,8 @@ from telemetry_platform.delta import (
 from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deltalake import DeltaTable
 
     from telemetry_contracts.registry import Registry
@@ -177,11 +181,21 @@ class Lake:
         columns = list(table.schema)
         return pl.concat([table.schema.to_frame(), *(frame.select(columns) for frame in frames)])
 
-    def ledger(self, source: str, hour: str) -> pl.DataFrame:
+    def ledger(
+        self, source: str, hour: str, made: Mapping[str, pl.DataFrame] | None = None
+    ) -> pl.DataFrame:
         """Count what became of the accepted events of one source and hour.
 
         Each figure is read from its own table, so that a row lost between two layers shows.
+
+        Args:
+            source: The source.
+            hour: The arrival hour.
+            made: Rows by path of tables that are being written with the ledger; they are counted
+                as they are.
         """
+        made = made or {}
+        metrics = [column.name for column in self.registry[source].metrics]
         here: Partition = {RECEIVED_HOUR: hour}
         ours: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
         silver = silver_table(self.registry[source])
@@ -193,9 +207,20 @@ class Lake:
             "quarantined": self._count(QUARANTINE, ours),
             "duplicates": self._count(DUPLICATES, ours),
             "erased": 0,
+            "metric_values": _values(self.gold_input(source, hour).select(metrics)),
+            "minute_values": self._aggregated(METRIC_PARTIALS, source, hour, made),
+            "hour_values": self._aggregated(HOUR_PARTIALS, source, hour, made),
             "refined_at": utc_now(),
         }
         return pl.DataFrame([row], schema=LEDGER.schema)
+
+    def _aggregated(
+        self, table: Table, source: str, hour: str, made: Mapping[str, pl.DataFrame]
+    ) -> int:
+        """Count the values that one source's partials of an hour hold."""
+        rows = made[table.path].lazy() if table.path in made else self.scan(table, hour, [source])
+        held = rows.filter(pl.col(SOURCE) == source).select(pl.col("n").sum())
+        return int(held.collect().item())
 
     def _count(self, table: Table, where: Partition) -> int:
         return count_partition(open_table(self.settings, table.path), where)
@@ -229,6 +254,10 @@ class Lake:
         else:
             self._landing.update_incremental()
         return self._landing
+
+
+def _values(columns: pl.DataFrame) -> int:
+    return sum(column.count() for column in columns.iter_columns())
 
 
 def _landing_input(source: str, hour: str) -> str:

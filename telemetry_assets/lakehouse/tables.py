@@ -150,9 +150,16 @@ LEDGER = Table(
         "quarantined": pl.Int64,
         "duplicates": pl.Int64,
         "erased": pl.Int64,
+        "metric_values": pl.Int64,
+        "minute_values": pl.Int64,
+        "hour_values": pl.Int64,
         "refined_at": UTC_TIME,
     },
 )
+"""What became of an hour's accepted events, and how many values of metrics its silver has.
+
+`minute_values` and `hour_values` are how many of these the partials hold: the sum of their n.
+"""
 
 RULE_OUTCOMES = Table(
     "gold/rule_outcomes",
