@@ -50,6 +50,7 @@ _GROUP = "quarantine"
             },
         ),
     ],
+    can_subset=True,
 )
 def quarantine_replays(
     context: dg.AssetExecutionContext, config: ReplayConfig, lake: LakeResource
@@ -66,6 +67,8 @@ def quarantine_replays(
         context.log_event(dg.AssetObservation(ATTEMPTS, metadata=_metadata(report)))
         return
     yield dg.MaterializeResult(ATTEMPTS, metadata=_metadata(report))
+    if LOADED_ATTEMPTS not in context.selected_asset_keys:
+        return
     rows = load_attempts(lake.lake.settings, lake.lake.registry)
     yield dg.MaterializeResult(LOADED_ATTEMPTS, metadata={"dagster/row_count": rows})
 
