@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -19,11 +19,11 @@ _FATES = ("silver", "quarantined", "duplicates", "erased")
 LOADED = ("silver", "quarantined", "duplicates", "minute_values", "hour_values")
 """Figures of the ledger that the warehouse must come to as well."""
 
-_COUNTS: dict[str, tuple[str, LiteralString]] = {
-    "quarantined": ("quarantine", "count(*)"),
-    "duplicates": ("duplicates", "count(*)"),
-    "minute_values": ("metric_partials", "coalesce(sum(n), 0)"),
-    "hour_values": ("hour_partials", "coalesce(sum(n), 0)"),
+_TABLES = {
+    "quarantined": "quarantine",
+    "duplicates": "duplicates",
+    "minute_values": "metric_partials",
+    "hour_values": "hour_partials",
 }
 
 
@@ -82,12 +82,15 @@ def count_loaded(settings: Settings, sources: Sequence[str], hour: str) -> pl.Da
     with connect(settings) as connection:
         rows = []
         for source in sources:
-            figures = {"silver": (source, "count(*)"), **_COUNTS}
+            tables = {"silver": source, **_TABLES}
             counts = sql.SQL(", ").join(
                 sql.SQL(
                     "(SELECT {} FROM {} WHERE received_hour = %(hour)s AND source = %(source)s)"
-                ).format(sql.SQL(figure), sql.Identifier(SCHEMA, table))
-                for table, figure in (figures[name] for name in LOADED)
+                ).format(
+                    sql.SQL("coalesce(sum(n), 0)" if name.endswith("_values") else "count(*)"),
+                    sql.Identifier(SCHEMA, tables[name]),
+                )
+                for name in LOADED
             )
             query = sql.SQL("SELECT {}").format(counts)
             found = connection.execute(query, {"hour": hour_start(hour), "source": source})
