@@ -1,7 +1,7 @@
 """gold: mergeable aggregates, device profiles, the ledger and what the rules found."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import dagster as dg
 import polars as pl
@@ -106,10 +106,11 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         hour = context.partition_key
         sources = run_sources(context, lake.lake)
         keys = [key for key in TABLES if key in context.selected_asset_keys]
-        rows: dict[dg.AssetKey, pl.DataFrame] = {}
-        for key in keys:
-            rows[key] = _derive(key, lake.lake, hour, sources, rows)
         with ThreadPoolExecutor(len(TABLES)) as pool:
+            derived: dict[dg.AssetKey, Future[pl.DataFrame]] = {}
+            for key in keys:
+                derived[key] = pool.submit(_derive, key, lake.lake, hour, sources, derived)
+            rows = {key: each.result() for key, each in derived.items()}
             versions = pool.map(
                 lambda key: lake.lake.write(TABLES[key], rows[key], hour, sources), keys
             )
@@ -139,12 +140,17 @@ def _derive(
     lake: Lake,
     hour: str,
     sources: list[str],
-    made: Mapping[dg.AssetKey, pl.DataFrame],
+    derived: Mapping[dg.AssetKey, Future[pl.DataFrame]],
 ) -> pl.DataFrame:
     table = TABLES[key]
     if key == LEDGER_KEY:
-        by_path = {TABLES[each].path: rows for each, rows in made.items()}
-        return lake.together(table, [lake.ledger(source, hour, by_path) for source in sources])
+        # Of what is being derived with it, the ledger counts the partials before they are written.
+        made = {
+            TABLES[each].path: derived[each].result()
+            for each in (PARTIALS_KEY, HOURS_KEY)
+            if each in derived
+        }
+        return lake.together(table, [lake.ledger(source, hour, made) for source in sources])
     if key == OUTCOMES_KEY:
         return lake.together(table, [lake.rule_outcomes(source, hour) for source in sources])
     frames = [
