@@ -32,7 +32,7 @@ from telemetry_assets.lakehouse.tables import (
 )
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry
 from telemetry_assets.lakehouse.warehouse_schema import QUARANTINE_ATTEMPTS
-from telemetry_platform.clock import HOUR_FORMAT, utc_now
+from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import open_table, partition_sizes, scan_table
 from telemetry_platform.delta_log import DeltaLog
 from telemetry_platform.ids import new_uuid7
@@ -184,7 +184,10 @@ def load_attempts(settings: Settings, registry: Registry) -> int:
         # Of two replays at once, the one that loads last must have read what both decided.
         name = QUARANTINE_ATTEMPTS.qualified
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
-        hour = pl.col(RECEIVED_HOUR).str.to_datetime(HOUR_FORMAT, time_unit="us", time_zone="UTC")
+        first = pl.col(RECEIVED_HOUR) + ":00"
+        hour = first.str.to_datetime("%Y-%m-%dT%H:%M", time_unit="us", time_zone="UTC").alias(
+            RECEIVED_HOUR
+        )
         rows = attempts(settings).with_columns(hour)
         return replace_registry(settings, QUARANTINE_ATTEMPTS, rows)
 
