@@ -21,6 +21,7 @@ from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.tables import QUARANTINE_REPLAYS
 from telemetry_contracts.registry import Registry
 from telemetry_platform.delta import open_table
+from tests.defs.conftest import LIBRARY_WARNINGS
 from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, watch
 from tests.unit.telemetry_assets.test_lake import counts, run
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry_platform.settings import Settings
+
+pytestmark = [pytest.mark.filterwarnings(known) for known in LIBRARY_WARNINGS]
 
 RATE = "range.heart_rate_bpm"
 
