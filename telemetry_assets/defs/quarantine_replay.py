@@ -60,7 +60,7 @@ def quarantine_replays(
         selection = config.selection()
     except ValueError as error:
         raise dg.Failure(f"{error}. A time is written 2026-11-22T14.") from error
-    asked_by = f"run {context.run_id}"
+    asked_by = f"run {context.run.run_id}"
     report = replay_quarantine(lake.lake, selection, asked_by, dry_run=config.dry_run)
     context.log.info(report.summary())
     if config.dry_run:
