@@ -6,10 +6,11 @@ import dagster as dg
 import polars as pl
 
 from telemetry_assets.defs.landing import EVENTS
-from telemetry_assets.defs.metadata import column_schema, rows_metadata
+from telemetry_assets.defs.metadata import column_schema, rows_metadata, table_metadata
 from telemetry_assets.defs.partitions import RETRIES, SOURCES_TAG, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse.lake import Lake
+from telemetry_assets.lakehouse.quarantine_preview import preview
 from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -168,7 +169,9 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
     bronze = [bronze_key(source) for source in registry.sources]
     tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES}
     descriptions = {
-        QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens.",
+        QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens. "
+        "In SQL: `marts.rpt_quarantine`, one row for each event and reason. The job "
+        "`replay_quarantined` judges them again by today's contracts.",
         DUPLICATES_KEY: "Events whose id had landed before, and the event that came first.",
     }
 
@@ -206,6 +209,7 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
             if key == QUARANTINE_KEY and not rows.is_empty():
                 counts = rows.explode("rules")["rules"].value_counts(sort=True)
                 metadata["broken_rules"] = dg.MetadataValue.json(dict(counts.rows()))
+                metadata["preview"] = table_metadata(preview(rows))
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return silver_exceptions

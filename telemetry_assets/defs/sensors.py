@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from telemetry_assets.defs.gold import LEDGER_KEY, RECONCILIATION, TABLES
-from telemetry_assets.defs.jobs import REFINE, load_registries
+from telemetry_assets.defs.gold import RECONCILIATION, TABLES
+from telemetry_assets.defs.jobs import LEDGERS, REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import (
@@ -22,6 +22,7 @@ from telemetry_assets.defs.warehouse import warehouse_key, warehouse_keys
 from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
+from telemetry_assets.lakehouse.tables import QUARANTINE_REPLAYS, REFINED_AGAIN, YES
 from telemetry_assets.lakehouse.warehouse_schema import FILE_ERRORS, FILES
 from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
@@ -36,6 +37,8 @@ _RECORDS_A_TICK = 200
 REFERENCE_POLL_SECONDS = 30
 
 _WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path, LANDING_FILES.path)
+# Hours that a replay of quarantine found to come out otherwise today.
+_REQUESTED = (QUARANTINE_REPLAYS.path, (REFINED_AGAIN, YES))
 _PARTITION_TAG = "dagster/partition"
 
 
@@ -61,11 +64,13 @@ def landing_sensor(
         job_name=REFINE,
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Requests a run for every arrival hour that changed in landing.",
+        description="Requests a run for every arrival hour that changed in landing, or that a "
+        "replay of quarantine found to come out otherwise today.",
     )
     def follow_landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = get_settings()
         logs = {path: DeltaLog(settings, path) for path in _WATCHED}
+        logs[QUARANTINE_REPLAYS.path] = DeltaLog(settings, *_REQUESTED)
         backlog = Backlog.parse(context.cursor)
         for source in registry.sources:
             _note_overtaken(context.instance, source, backlog)
@@ -143,7 +148,7 @@ def _request(
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
         asset_check_keys=[
             *(key for source in sources for key in silver_checks(registry[source])),
-            dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
+            *(dg.AssetCheckKey(ledger, RECONCILIATION) for ledger in LEDGERS),
         ],
         tags=tags,
     )

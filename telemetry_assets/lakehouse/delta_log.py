@@ -39,9 +39,17 @@ class Changes:
 class DeltaLog:
     """The log of one table that is partitioned by source and received_hour."""
 
-    def __init__(self, settings: Settings, path: str) -> None:
+    def __init__(self, settings: Settings, path: str, where: tuple[str, str] | None = None) -> None:
+        """Follow a table.
+
+        Args:
+            settings: Where it is.
+            path: Its path under the lake's root.
+            where: A further partition column and the value it must have.
+        """
         self._settings = settings
         self._path = path
+        self._where = where
         self._client: Any = None
 
     def changes_after(self, version: int, limit: int = 500) -> Changes:
@@ -58,7 +66,7 @@ class DeltaLog:
                     return self._snapshot()
                 break
             changes.version = number
-            for partition in touched_partitions(commit):
+            for partition in touched_partitions(commit, self._where):
                 changes.partitions[partition] = number
         return changes
 
@@ -89,14 +97,17 @@ class DeltaLog:
         files = pl.DataFrame(table.get_add_actions(flatten=True))
         version = table.version()
         columns = (f"partition.{SOURCE}", f"partition.{RECEIVED_HOUR}")
+        if self._where and not files.is_empty():
+            files = files.filter(pl.col(f"partition.{self._where[0]}") == self._where[1])
         pairs = files.select(columns).unique().rows() if not files.is_empty() else []
         return Changes(version, dict.fromkeys(pairs, version))
 
 
-def touched_partitions(commit: bytes) -> set[tuple[str, str]]:
+def touched_partitions(commit: bytes, where: tuple[str, str] | None = None) -> set[tuple[str, str]]:
     """Return (source, received_hour) of the files that a commit adds or removes.
 
-    Compaction rewrites files without changing data and is left out.
+    Compaction rewrites files without changing data and is left out; so is what has another value
+    in the partition column that `where` names.
     """
     touched = set()
     for line in commit.splitlines():
@@ -104,5 +115,7 @@ def touched_partitions(commit: bytes) -> set[tuple[str, str]]:
         change = action.get("add") or action.get("remove")
         if change and change.get("dataChange") and change.get("partitionValues"):
             values = change["partitionValues"]
+            if where is not None and values[where[0]] != where[1]:
+                continue
             touched.add((values[SOURCE], values[RECEIVED_HOUR]))
     return touched
