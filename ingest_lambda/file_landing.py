@@ -104,7 +104,7 @@ def read_file(edge: Edge, data: bytes, name: str, source: str | None, *, repeate
     except UnreadableFile as error:
         return _unreadable(filing, data, str(error))
     contract = reading.contract
-    filing.receipt = edge.receipt(contract.source, receipt)
+    filing.receipt = edge.receipt(contract.source, receipt, contract)
     filing.rows = reading.rows
     filing.personal = any(column.restricted for column in contract.fields)
     filing.good = _landing_frame(reading.good, filing.receipt)

@@ -14,12 +14,15 @@ from multiprocessing.context import BaseContext
 
 from dagster._cli import main as dagster
 
+from telemetry_assets.reloading import reload_when_contracts_change
+
 PRELOAD = "telemetry_assets.warm"
 
 
 def serve(arguments: list[str]) -> None:
     """Run `dagster api grpc` with `arguments` until it is told to stop."""
     _fork_instead_of_spawning()
+    reload_when_contracts_change()
     sys.argv = ["dagster", "api", "grpc", *arguments]
     dagster()
 

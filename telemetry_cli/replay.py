@@ -55,10 +55,11 @@ def replay(  # noqa: PLR0913 - one parameter an option
     they were received, under their receipt. It can be repeated: what is there is not added again.
     """
     # Imported here: Polars and Delta take half a second, which no other command should wait for.
-    from telemetry_contracts.registry import load_registry
+    from telemetry_platform.contracts import contracts_in_force
     from telemetry_platform.replay.rejections import Selection
 
-    contracts = load_registry()
+    settings = _lake_settings()
+    contracts = contracts_in_force(settings)
     unknown = sorted(set(source or ()).difference(contracts))
     if unknown:
         raise CommandError(
@@ -71,7 +72,6 @@ def replay(  # noqa: PLR0913 - one parameter an option
         since=_moment("--since", since),
         until=_moment("--until", until),
     )
-    settings = _lake_settings()
     report = _replayed(settings, _judge(settings, contracts), selection, dry_run=not apply)
     if as_json:
         print_json(report.document())

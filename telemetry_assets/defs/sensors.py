@@ -67,12 +67,13 @@ def landing_sensor(
         settings = get_settings()
         logs = {path: DeltaLog(settings, path) for path in _WATCHED}
         backlog = Backlog.parse(context.cursor)
+        backlog.recognise(LANDING_EVENTS.path, registry)
         for source in registry.sources:
             _note_overtaken(context.instance, source, backlog)
         deadline = time.monotonic() + listen_seconds
         while True:
-            for path, log in logs.items():
-                backlog.add(path, log.changes_after(backlog.versions.get(path, NO_VERSION)))
+            # Its contract is about to come here, too: the next tick is one of new definitions.
+            newcomer = _read(logs, backlog, registry)
             if backlog.waiting:
                 taken = backlog.take(_busy_hours(context.instance), MAX_REQUESTS)
                 if taken:
@@ -86,7 +87,7 @@ def landing_sensor(
                             if not entry["versions"].keys().isdisjoint(_WATCHED)
                         ],
                     )
-            if time.monotonic() >= deadline:
+            if newcomer or time.monotonic() >= deadline:
                 context.update_cursor(backlog.dump())
                 return dg.SkipReason(_idle_reason(backlog))
             time.sleep(POLL_SECONDS)
@@ -153,6 +154,19 @@ def selected_keys(registry: Registry, marts: Mapping[dg.AssetKey, set[str]]) -> 
     per_source = [key(source) for source in registry.sources for key in (bronze_key, silver_key)]
     exceptions = (QUARANTINE_KEY, DUPLICATES_KEY)
     return [*per_source, *exceptions, *TABLES, *warehouse_keys(registry), *marts]
+
+
+def _read(logs: Mapping[str, DeltaLog], backlog: Backlog, registry: Registry) -> bool:
+    """Take note of what changed; tells whether events of a source new here, without contract."""
+    newcomer = False
+    for path, log in logs.items():
+        changes = log.changes_after(backlog.versions.get(path, NO_VERSION))
+        if path == LANDING_EVENTS.path:
+            newcomer = backlog.add_known(path, changes, registry)
+        else:
+            # What nobody could read is of no source, and is loaded all the same.
+            backlog.add(path, changes)
+    return newcomer
 
 
 def _landed(hour: str, entry: Waiting) -> dg.AssetObservation:

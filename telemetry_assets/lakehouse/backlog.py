@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypedDict
 
@@ -32,12 +32,15 @@ class Backlog:
     Attributes:
         versions: Last version read, by table.
         waiting: What changed in each hour that has yet to be run.
+        unknown: Newest version of each hour with events of a source that has no contract here yet,
+            by source: an edge can know it seconds earlier.
         told: The newest record of Dagster's log, by asset, that was looked at for overtaken hours.
     """
 
     versions: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str | None) -> Backlog:
@@ -53,6 +56,27 @@ class Backlog:
         self.versions[table] = changes.version
         for (source, hour), version in changes.partitions.items():
             self._wait(hour, source, table, version)
+
+    def add_known(self, table: str, changes: Changes, known: Collection[str]) -> bool:
+        """Take note of what changed in a table, of sources with a contract and of others.
+
+        Returns:
+            Whether one of those others is new here.
+        """
+        self.versions[table] = changes.version
+        newcomers = {source for source, _ in changes.partitions} - {*known, *self.unknown}
+        for (source, hour), version in changes.partitions.items():
+            if source in known:
+                self._wait(hour, source, table, version)
+            else:
+                self.unknown.setdefault(source, {})[hour] = version
+        return bool(newcomers)
+
+    def recognise(self, table: str, known: Collection[str]) -> None:
+        """Let hours wait for a run whose source has got a contract meanwhile."""
+        for source in sorted(self.unknown.keys() & set(known)):
+            for hour, version in self.unknown.pop(source).items():
+                self._wait(hour, source, table, version)
 
     def add_overtaken(self, source: str, hours: Sequence[str], asset: str, record: int) -> None:
         """Take note of hours that an asset of `source` found out of date, in that record of it."""
