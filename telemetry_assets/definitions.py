@@ -47,5 +47,7 @@ def definitions() -> dg.Definitions:
         schedules=[check_marts(checks), compact_every_hour],
         jobs=[refine_hour(checks), load_registries, replay_rejected, compact_landing],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
+        # Also what is materialized by hand or by a backfill of assets runs in one process.
+        executor=dg.in_process_executor,
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

@@ -32,6 +32,8 @@ class Backlog:
     Attributes:
         versions: Last version read, by table.
         waiting: What changed in each hour that has yet to be run.
+        recovering: What a table has, by table, source and hour, while its log is read from the
+            beginning. Most of it was run before; what was not is told at the end.
         unknown: Newest version of each hour with events of a source that has no contract here yet,
             by source: an edge can know it seconds earlier.
         told: The newest record of Dagster's log, by asset, that was looked at for overtaken hours.
@@ -41,6 +43,7 @@ class Backlog:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, dict[str, int]] = field(default_factory=dict)
+    recovering: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str | None) -> Backlog:
@@ -51,26 +54,41 @@ class Backlog:
         """Write the cursor."""
         return json.dumps(asdict(self), sort_keys=True)
 
-    def add(self, table: str, changes: Changes) -> None:
-        """Take note of what changed in a table."""
-        self.versions[table] = changes.version
-        for (source, hour), version in changes.partitions.items():
-            self._wait(hour, source, table, version)
+    def add(self, table: str, changes: Changes, known: Collection[str] | None = None) -> bool:
+        """Take note of what changed in a table.
 
-    def add_known(self, table: str, changes: Changes, known: Collection[str]) -> bool:
-        """Take note of what changed in a table, of sources with a contract and of others.
+        Args:
+            table: Its name.
+            changes: What changed.
+            known: Sources that have a contract; the others' hours wait until they have one.
+                Without it there are no others.
 
         Returns:
-            Whether one of those others is new here.
+            Whether one of the others is new here.
         """
         self.versions[table] = changes.version
-        newcomers = {source for source, _ in changes.partitions} - {*known, *self.unknown}
+        found = {source for source, _ in changes.partitions}
+        others = set() if known is None else found.difference(known)
+        newcomer = bool(others - self.unknown.keys())
         for (source, hour), version in changes.partitions.items():
-            if source in known:
-                self._wait(hour, source, table, version)
-            else:
+            if source in others:
                 self.unknown.setdefault(source, {})[hour] = version
-        return bool(newcomers)
+            elif table in self.recovering:
+                self.recovering[table].setdefault(source, {})[hour] = version
+            else:
+                self._wait(hour, source, table, version)
+        return newcomer
+
+    def recover(self, table: str) -> None:
+        """Keep what is read of `table` apart from now on, until `recovered`."""
+        self.recovering.setdefault(table, {})
+
+    def recovered(self, table: str, settled: Collection[tuple[str, str]]) -> None:
+        """Let hours wait for a run that were read since `recover`, save those in `settled`."""
+        for source, hours in self.recovering.pop(table).items():
+            for hour, version in hours.items():
+                if (source, hour) not in settled:
+                    self._wait(hour, source, table, version)
 
     def recognise(self, table: str, known: Collection[str]) -> None:
         """Let hours wait for a run whose source has got a contract meanwhile."""
@@ -90,6 +108,10 @@ class Backlog:
         entry["sources"] = sorted({*entry["sources"], source})
 
     def take(self, busy: set[str], limit: int) -> dict[str, Waiting]:
-        """Remove and return hours to run now: oldest first, none that is being run."""
-        ready = [hour for hour in sorted(self.waiting) if hour not in busy][:limit]
+        """Remove and return hours to run now, none that is being run: the oldest and the newest.
+
+        After an outage many wait; what comes now is not to be seen after all of them.
+        """
+        free = [hour for hour in sorted(self.waiting) if hour not in busy]
+        ready = [*free[: limit - 1], free[-1]] if len(free) > limit > 0 else free[:limit]
         return {hour: self.waiting.pop(hour) for hour in ready}
