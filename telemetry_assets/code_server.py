@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import threading
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
 from dagster._cli import main as dagster
 
 from telemetry_assets.reloading import reload_when_contracts_change
+from telemetry_assets.spare_run import SpareContext, import_all
 
 PRELOAD = "telemetry_assets.warm"
 
@@ -33,13 +35,16 @@ def _fork_instead_of_spawning() -> None:
     The fork server is a process of its own, single-threaded and without connections, so forking
     it is safe where forking the server itself would not be.
     """
-    warm = multiprocessing.get_context("forkserver")
+    stock = multiprocessing.get_context
+    warm = stock("forkserver")
     warm.set_forkserver_preload([PRELOAD])
     forkserver.ensure_running()
-    stock = multiprocessing.get_context
+    runs = SpareContext(warm, import_all)
+    # The first process is made when the preload is done, and the server must answer before.
+    threading.Thread(target=runs.prepare, daemon=True).start()
 
-    def get_context(method: str | None = None) -> BaseContext:
-        return warm if method == "spawn" else stock(method)
+    def get_context(method: str | None = None) -> BaseContext | SpareContext:
+        return runs if method == "spawn" else stock(method)
 
     setattr(multiprocessing, "get_context", get_context)  # noqa: B010  (no type fits a stand-in)
 

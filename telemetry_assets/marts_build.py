@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,12 @@ _QUIET = (
     *("--quiet", "--no-use-colors", "--no-write-json", "--no-version-check"),
     *("--log-level-file", "none"),
 )
+# Where dbt has the macros that build a model; those for seeds, snapshots, tests and dates are not.
+_BUILDING = re.compile(
+    r"^macros/(adapters|relations|materializations/(models|hooks)|etc/statement|utils/cast)"
+)
+# Runners that read the project before a fork, by the project's fingerprint.
+_warmed: dict[str, Any] = {}
 _PROJECT_OPTIONS = ("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT))
 
 
@@ -65,7 +72,20 @@ def warm(settings: Settings) -> None:
     """
     hour = json.dumps({"received_hour": settings.partitions_start})
     arguments = ["compile", "--select", "fct_events", "--vars", hour]
-    open_runner(settings).invoke([*arguments, *_QUIET, *_PROJECT_OPTIONS])
+    runner = open_runner(settings)
+    runner.invoke([*arguments, *_QUIET, *_PROJECT_OPTIONS])
+    _compile_macros(runner.manifest)
+    _warmed[prepare(settings)] = runner
+
+
+def _compile_macros(manifest: Any) -> None:  # noqa: ANN401  (a dbt Manifest)
+    """Let dbt's cache have the templates that building a table needs."""
+    from dbt_common.clients.jinja import template_cache
+
+    for macro in manifest.macros.values():
+        own = macro.package_name == manifest.metadata.project_name
+        if own or _BUILDING.search(macro.original_file_path):
+            template_cache.get_node_template(macro)
 
 
 def build_when_new(settings: Settings) -> None:
@@ -102,7 +122,7 @@ class MartsBuilder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dbt-import")
-        self._runner: Future[Any] = self._pool.submit(self._load)
+        self._loaded: Future[tuple[str, Any]] = self._pool.submit(self._load)
 
     def run_hour(self, hour: str, models: Sequence[str]) -> list[BuiltNode]:
         """Bring `models` up to date with one arrival hour; a new project is built whole first.
@@ -110,7 +130,7 @@ class MartsBuilder:
         Raises:
             MartsFailed: A model could not be built.
         """
-        fingerprint = prepare(self._settings)
+        fingerprint, _ = self._loaded.result()
         if built_fingerprint(self._settings) != fingerprint:
             return self.build_all(fingerprint)
         if not models:
@@ -130,7 +150,7 @@ class MartsBuilder:
 
     def invoke(self, arguments: list[str], *, check: bool = True) -> list[BuiltNode]:
         """Run one dbt command in this process."""
-        runner = self._runner.result()
+        _, runner = self._loaded.result()
         result = runner.invoke([*arguments, *_QUIET, *_PROJECT_OPTIONS])
         if result.result is None:
             raise MartsFailed(str(result.exception))
@@ -146,8 +166,10 @@ class MartsBuilder:
         """End the thread that imported dbt."""
         self._pool.shutdown(wait=True)
 
-    def _load(self) -> Any:  # noqa: ANN401  (a dbtRunner; importing it costs seconds)
-        return open_runner(self._settings)
+    def _load(self) -> tuple[str, Any]:
+        """Return the project's fingerprint and a dbtRunner; importing dbt costs seconds."""
+        fingerprint = prepare(self._settings)
+        return fingerprint, _warmed.pop(fingerprint, None) or open_runner(self._settings)
 
     def _note_fingerprint(self, fingerprint: str) -> None:
         with connect(self._settings) as connection:

@@ -5,6 +5,8 @@ deltalake and what imports them start threads when they are imported and stay ou
 See docs/adr/0006-latency-of-an-hour.md.
 """
 
+import gc
+
 import boto3
 import dagster
 import dagster_postgres
@@ -29,3 +31,5 @@ PRELOADED = (
 
 load_registry()
 warm(get_settings())
+# What is there now is shared by every run: their collectors need not look at it, nor copy it.
+gc.freeze()

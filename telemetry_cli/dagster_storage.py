@@ -7,6 +7,7 @@ events in the run itself. `dagster.yaml` names this class; like the launcher it 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from dagster_postgres import DagsterPostgresStorage
@@ -42,4 +43,9 @@ class PooledPostgresStorage(DagsterPostgresStorage):
                 pool_recycle=_RECYCLE_SECONDS,
                 max_overflow=_MOST_MORE_CONNECTIONS,
             )
+        # Dagster asks with every event whether its own schema has a table or a column that older
+        # ones lack, on one more connection. A migration needs its services stopped.
+        events = storage.event_log_storage
+        setattr(events, "has_table", cache(events.has_table))  # noqa: B010  (no type fits)
+        setattr(events, "has_asset_key_col", cache(events.has_asset_key_col))  # noqa: B010
         return storage

@@ -104,8 +104,9 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         hour = context.partition_key
         sources = run_sources(context, lake.lake)
         keys = [key for key in TABLES if key in context.selected_asset_keys]
-        rows = {key: _derive(key, lake.lake, hour, sources) for key in keys}
         with ThreadPoolExecutor(len(TABLES)) as pool:
+            derived = pool.map(lambda key: _derive(key, lake.lake, hour, sources), keys)
+            rows = dict(zip(keys, derived, strict=True))
             versions = pool.map(
                 lambda key: lake.lake.write(TABLES[key], rows[key], hour, sources), keys
             )

@@ -179,7 +179,7 @@ def _versions(contract: Contract, rows: pl.DataFrame) -> dict[str, dg.MetadataVa
 
 def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckResult:
     """Hold what was written, read back, against the declared schema."""
-    written = lake.silver(contract.source, hour)
+    written = lake.scan(silver_table(contract), hour).collect()
     failed = failures(silver_model(contract), written)
     return dg.AssetCheckResult(
         check_name=CONTRACT_CHECK,

@@ -25,6 +25,7 @@ from telemetry_contracts.frames import parse_payload
 from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import (
     Partition,
+    cast_strict,
     count_partition,
     ensure_table,
     input_version,
@@ -51,6 +52,12 @@ class Bronze:
     landing_version: int
 
 
+@dataclass(frozen=True)
+class _Written:
+    version: int
+    rows: pl.DataFrame
+
+
 class Lake:
     """The Delta tables of one bucket, by arrival hour.
 
@@ -65,27 +72,29 @@ class Lake:
         self._before: dict[tuple[str, str], pl.DataFrame] = {}
         self._landing: DeltaTable | None = None
         self._accepted: dict[tuple[str, str, int], int] = {}
-        self._gold_inputs: dict[tuple[str, str, int], pl.DataFrame] = {}
+        self._written: dict[tuple[str, str, tuple[str, ...]], _Written] = {}
 
     def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
-        """Return one hour of `table`, of all sources or of some."""
-        return self.scan(table, hour, sources).collect()
+        """Return one hour of `table`, of all sources or of some.
+
+        What this process wrote is returned as it was written.
+        """
+        written = self._written.get(_part(table, hour, sources))
+        return self.scan(table, hour, sources).collect() if written is None else written.rows
 
     def scan(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.LazyFrame:
-        """Return one hour of `table` as a lazy frame."""
-        where: Partition = {RECEIVED_HOUR: hour}
-        if sources is not None and SOURCE in table.partition_by:
-            where[SOURCE] = sources
+        """Return one hour of `table` as a lazy frame, from storage."""
+        where = _where(table, hour, sources)
         return scan_partition(self.settings, table.path, where, table.schema)
 
     def write(
         self, table: Table, frame: pl.DataFrame, hour: str, sources: list[str] | None = None
     ) -> int:
         """Replace one hour of `table`; returns the table's new version."""
-        where: Partition = {RECEIVED_HOUR: hour}
-        if sources is not None and SOURCE in table.partition_by:
-            where[SOURCE] = sources
-        return replace_partition(self.settings, table, frame, where)
+        rows = cast_strict(frame, table.schema)
+        version = replace_partition(self.settings, table, rows, _where(table, hour, sources))
+        self._keep(_part(table, hour, sources), _Written(version, rows))
+        return version
 
     def build_bronze(self, source: str, hour: str) -> Bronze:
         """Derive bronze of one hour from landing.
@@ -103,14 +112,14 @@ class Lake:
         table = bronze_table(contract)
         inputs = {_landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
+        self._keep(_part(table, hour, None), _Written(version, bronze))
         return Bronze(bronze, version, noted)
 
     def refined(self, source: str, hour: str) -> Refined:
         """Split one bronze partition; the same version is split once in a process."""
         contract = self.registry[source]
         table = bronze_table(contract)
-        delta = open_table(self.settings, table.path)
-        key = (source, hour, delta.version() if delta else -1)
+        key = (source, hour, self._version(table, hour))
         if key not in self._refined:
             bronze = self.read(table, hour)
             landing = self._landing_table()
@@ -129,8 +138,8 @@ class Lake:
         `hour` itself is among the hours when an earlier one grew meanwhile.
         """
         contract = self.registry[source]
-        bronze = self.scan(bronze_table(contract), hour).select("event_id").collect()["event_id"]
-        hours = later_hours(self.settings, contract, hour, bronze)
+        bronze = self._columns(bronze_table(contract), hour, ["event_id"])
+        hours = later_hours(self.settings, contract, hour, bronze["event_id"])
         landing = self._landing_table()
         before = hours_before(landing, contract, hour)
         if not before.equals(self._before.get((source, hour), before.clear())):
@@ -141,20 +150,12 @@ class Lake:
 
     def silver(self, source: str, hour: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return silver rows of one hour, all columns or some."""
-        frame = self.scan(silver_table(self.registry[source]), hour)
-        return (frame.select(columns) if columns else frame).collect()
+        table = silver_table(self.registry[source])
+        return self._columns(table, hour, columns or list(table.schema))
 
     def gold_input(self, source: str, hour: str) -> pl.DataFrame:
-        """Return the silver columns that gold reads; those of the last hour are kept."""
-        delta = open_table(self.settings, silver_table(self.registry[source]).path)
-        key = (source, hour, delta.version() if delta else -1)
-        if key not in self._gold_inputs:
-            columns = required_columns(self.registry[source])
-            self._gold_inputs = {
-                kept: v for kept, v in self._gold_inputs.items() if kept[1] == hour
-            }
-            self._gold_inputs[key] = self.silver(source, hour, columns)
-        return self._gold_inputs[key]
+        """Return the silver columns that gold reads."""
+        return self.silver(source, hour, required_columns(self.registry[source]))
 
     def rule_outcomes(self, source: str, hour: str) -> pl.DataFrame:
         """Return what each rule checked and failed; columns of `tables.RULE_OUTCOMES`."""
@@ -188,6 +189,27 @@ class Lake:
         }
         return pl.DataFrame([row], schema=LEDGER.schema)
 
+    def _columns(self, table: Table, hour: str, columns: list[str]) -> pl.DataFrame:
+        written = self._written.get(_part(table, hour, None))
+        if written is not None:
+            return written.rows.select(columns)
+        return self.scan(table, hour).select(columns).collect()
+
+    def _version(self, table: Table, hour: str) -> int:
+        """Return the version of a table in which this process wrote `hour`, else the present one."""
+        written = self._written.get(_part(table, hour, None))
+        if written is not None:
+            return written.version
+        delta = open_table(self.settings, table.path)
+        return -1 if delta is None else delta.version()
+
+    def _keep(self, part: tuple[str, str, tuple[str, ...]], written: _Written) -> None:
+        """Keep what was written of one hour, for the steps that come after."""
+        _, hour, _ = part
+        for key in [key for key in self._written if key[1] != hour]:
+            del self._written[key]
+        self._written[part] = written
+
     def _count(self, table: Table, where: Partition) -> int:
         return count_partition(open_table(self.settings, table.path), where)
 
@@ -214,6 +236,21 @@ class Lake:
         else:
             self._landing.update_incremental()
         return self._landing
+
+
+def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
+    where: Partition = {RECEIVED_HOUR: hour}
+    if sources is not None and SOURCE in table.partition_by:
+        where[SOURCE] = sources
+    return where
+
+
+def _part(
+    table: Table, hour: str, sources: list[str] | None
+) -> tuple[str, str, tuple[str, ...]]:
+    """Name what `_where` selects."""
+    named = sources if sources is not None and SOURCE in table.partition_by else ()
+    return table.path, hour, tuple(named)
 
 
 def _landing_input(source: str, hour: str) -> str:
