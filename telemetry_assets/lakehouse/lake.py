@@ -245,9 +245,7 @@ def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
     return where
 
 
-def _part(
-    table: Table, hour: str, sources: list[str] | None
-) -> tuple[str, str, tuple[str, ...]]:
+def _part(table: Table, hour: str, sources: list[str] | None) -> tuple[str, str, tuple[str, ...]]:
     """Name what `_where` selects."""
     named = sources if sources is not None and SOURCE in table.partition_by else ()
     return table.path, hour, tuple(named)
