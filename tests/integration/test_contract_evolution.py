@@ -86,7 +86,9 @@ def test_a_further_enum_value_brings_refused_rows_back_by_a_backfill(
 ) -> None:
     state = "        enum:\n          - {value: dry}\n"
     kind = ("description: A further field.\n", f"description: A further field.\n{state}")
-    plain = ("          - {property: metric, value: true}\n          - {property: paths, value: [{shape: probe_json, path: state}]}", "          - {property: paths, value: [{shape: probe_json, path: state}]}")  # fmt: skip
+    metric = "          - {property: metric, value: true}\n"
+    paths = "          - {property: paths, value: [{shape: probe_json, path: state}]}"
+    plain = (metric + paths, paths)
     dry = contract(kind, plain, new_field="state", logical_type="string")
     land(lake_settings, Registry([dry]), "soil", [reading(1, state="dry"), reading(2, state="wet")])
     assert refined(lake_settings, dry)["state"].to_list() == ["dry"]
