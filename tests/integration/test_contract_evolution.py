@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -20,6 +19,7 @@ from telemetry_contracts.odcs import read_contract
 from telemetry_contracts.registry import Registry
 from telemetry_platform.clock import hour_start
 from telemetry_platform.delta import open_table
+from telemetry_platform.postgres import connect
 from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land
 from tests.unit.telemetry_contracts.soil import probe, soil
 
@@ -105,7 +105,7 @@ def warehouse(lake_settings: Settings, postgres_dsn: str) -> Settings:
 def test_the_warehouse_widens_a_column_that_views_read(warehouse: Settings) -> None:
     narrow = contract(new_field="ph", logical_type="integer")
     create_tables(warehouse, Registry([narrow]))
-    with psycopg.connect(warehouse.postgres_dsn.get_secret_value()) as connection:  # ty: ignore[unresolved-attribute]
+    with connect(warehouse) as connection:
         connection.execute("CREATE VIEW beds AS SELECT device_id, ph FROM warehouse.soil")
         connection.execute("CREATE VIEW acid AS SELECT ph FROM beds WHERE ph < 7")
         connection.execute("COMMENT ON VIEW acid IS 'Below seven.'")
@@ -118,7 +118,7 @@ def test_the_warehouse_widens_a_column_that_views_read(warehouse: Settings) -> N
     table = event_table(wide)
     with warehouse_load(warehouse, [table], HOUR) as load:
         load.replace(table, rows)
-    with psycopg.connect(warehouse.postgres_dsn.get_secret_value()) as connection:  # ty: ignore[unresolved-attribute]
+    with connect(warehouse) as connection:
         assert connection.execute("SELECT ph FROM acid").fetchall() == [(6.5,)]
         told = connection.execute(
             "SELECT obj_description('acid'::regclass), col_description('acid'::regclass, 1)"
