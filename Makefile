@@ -117,5 +117,6 @@ clean: ## Remove what was installed and cached; the stack's data (.telemetry) st
 	find . -name __pycache__ -type d -not -path './.telemetry/*' -prune -exec rm -rf {} +
 
 .PHONY: screenshots
-screenshots: setup ## Take the README's pictures of Dagster again, from a stack with simulated data
-	TELEMETRY_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/integration/whole_stack/test_dagster_pages.py
+screenshots: setup ## Take the README's pictures again, from a stack with simulated data
+	TELEMETRY_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q \
+	  tests/integration/whole_stack/test_dagster_pages.py tests/integration/whole_stack/test_quality_report.py

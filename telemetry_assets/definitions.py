@@ -10,6 +10,7 @@ from telemetry_assets.defs.jobs import check_marts, load_registries, refine_hour
 from telemetry_assets.defs.landing import landing_assets
 from telemetry_assets.defs.maintenance import compact_every_hour, compact_landing
 from telemetry_assets.defs.marts import marts_asset, marts_checks
+from telemetry_assets.defs.quality import quality_asset, report_every_hour, report_quality
 from telemetry_assets.defs.refinement import bronze_asset, exceptions_asset, silver_asset
 from telemetry_assets.defs.replay import replay_rejected, replays_asset
 from telemetry_assets.defs.resources import LakeResource, MartsResource
@@ -42,10 +43,17 @@ def definitions() -> dg.Definitions:
             warehouse_asset(registry),
             *reference_assets(),
             marts,
+            quality_asset(registry),
         ],
         asset_checks=[checks],
-        schedules=[check_marts(checks), compact_every_hour],
-        jobs=[refine_hour(checks), load_registries, replay_rejected, compact_landing],
+        schedules=[check_marts(checks), compact_every_hour, report_every_hour],
+        jobs=[
+            refine_hour(checks),
+            load_registries,
+            replay_rejected,
+            compact_landing,
+            report_quality,
+        ],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
         # Also what is materialized by hand or by a backfill of assets runs in one process.
         executor=dg.in_process_executor,

@@ -8,7 +8,7 @@ events in the run itself. `dagster.yaml` names this class; like the launcher it 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
@@ -45,7 +45,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             )
         # Dagster asks with every event whether its own schema has a table or a column that older
         # ones lack, on one more connection. A migration needs its services stopped.
-        events = storage.event_log_storage
-        setattr(events, "has_table", cache(events.has_table))  # noqa: B010  (no type fits)
-        setattr(events, "has_asset_key_col", cache(events.has_asset_key_col))  # noqa: B010
+        events: Any = storage.event_log_storage
+        events.has_table = cache(events.has_table)
+        events.has_asset_key_col = cache(events.has_asset_key_col)
         return storage

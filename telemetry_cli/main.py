@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from telemetry_cli import bench, contracts, demo, env, keys, replay, secret_files, status, up
+from telemetry_cli import (
+    bench,
+    contracts,
+    demo,
+    env,
+    keys,
+    quality,
+    replay,
+    secret_files,
+    status,
+    up,
+)
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import people, print_json
 
@@ -18,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, status, env, keys, contracts, replay, secret_files, bench):
+for command in (up, demo, status, quality, env, keys, contracts, replay, secret_files, bench):
     command.register(app)
 
 _log = logging.getLogger(__name__)

@@ -153,6 +153,7 @@ class Contract:
     max_future: timedelta = timedelta(minutes=10)
     retention: timedelta | None = None
     freshness: timedelta | None = None
+    quality_thresholds: tuple[tuple[str, float], ...] = ()
 
     @property
     def identity(self) -> tuple[Field, ...]:

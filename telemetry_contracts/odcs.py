@@ -34,6 +34,7 @@ from telemetry_contracts.contract import (
     Shape,
 )
 from telemetry_contracts.names import field_problem, source_problem
+from telemetry_contracts.quality_dimensions import read_thresholds
 from telemetry_contracts.units import conversion
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def _contract(document: OpenDataContractStandard) -> Contract:
         max_future=_duration(properties.get("maxFuture", "10m")) or timedelta(minutes=10),
         retention=durations.get("retention"),
         freshness=durations.get("latency"),
+        quality_thresholds=tuple(read_thresholds(properties.get("qualityThresholds", {})).items()),
     )
     for name in contract.at_least_one:
         contract.field(name)

@@ -196,7 +196,7 @@ class Lake:
         return self.scan(table, hour).select(columns).collect()
 
     def _version(self, table: Table, hour: str) -> int:
-        """Return the version of a table in which this process wrote `hour`, else the present one."""
+        """Return the version with which this process wrote `hour`, else the present one."""
         written = self._written.get(_part(table, hour, None))
         if written is not None:
             return written.version

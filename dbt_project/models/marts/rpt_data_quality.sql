@@ -20,7 +20,7 @@ outcomes as (
         rule_name,
         sum(checked)::bigint as checked,
         sum(failed)::bigint as failed
-    from {{ ref('stg_rule_outcomes') }}
+    from {{ ref('rpt_quality_rules') }}
     {% if is_hour_run() -%}
     where
         received_hour >= {{ arrival_day() }}::timestamp at time zone 'UTC'
@@ -36,10 +36,12 @@ source_days as (
         source,
         received_day
     from outcomes
+    where checked > 0
 
 ),
 
--- A dimension that no rule looked at shows as a gap, not as a perfect score.
+-- A dimension that no rule looked at shows as a gap, not as a perfect score: when the edge refused
+-- all events of a day, nothing was there to be timely or unique.
 dimensions as (
 
     select unnest(array['{{ dimensions | join("', '") }}']) as quality_dimension

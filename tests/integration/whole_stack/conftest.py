@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
 from device_sim.csv_files import LAYOUTS, CsvFile, write_csv
 from telemetry_cli.demo_run import DemoInput, run_demo
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.settings import Settings
+from tests.browser import CHROMIUM, FLAGS
 from tests.stack_process import stack_home
 
 if TYPE_CHECKING:
@@ -51,3 +55,18 @@ def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
     """Send fleets and files, and wait until the marts hold them."""
     wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
     return run_demo(stack, wanted, Console(quiet=True))
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Start a browser."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Return where screenshots go."""
+    return Path(os.environ.get("TELEMETRY_SCREENSHOTS", tmp_path))

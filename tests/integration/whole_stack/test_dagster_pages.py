@@ -1,51 +1,40 @@
 """Dagster's pages on a whole stack, seen in a real browser.
 
-`make screenshots` runs this module with TELEMETRY_SCREENSHOTS set and keeps what it saw.
+`make screenshots` runs this module and `test_quality_report` with TELEMETRY_SCREENSHOTS set, and
+keeps what they saw.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+
+from tests.browser import CHROMIUM, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
 
     from telemetry_cli.demo_report import DemoReport
     from telemetry_platform.settings import Settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 LOADED_MS = 60_000
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
 ]
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """Open a browser window."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1600, "height": 1000})
-        browser.close()
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Return where screenshots go."""
-    return Path(os.environ.get("TELEMETRY_SCREENSHOTS", tmp_path))
+    with browser.new_page(viewport={"width": 1600, "height": 1000}) as opened:
+        yield opened
 
 
 def test_the_asset_graph_shows_every_layer(

@@ -41,7 +41,7 @@ def run(
 @pytest.mark.parametrize(
     "words",
     [
-        *("up", "status", "env", "demo", "bench", "replay", "contracts check"),
+        *("up", "status", "env", "demo", "bench", "replay", "quality", "contracts check"),
         *("keys create", "keys list", "keys rotate", "keys revoke"),
     ],
 )
@@ -51,7 +51,7 @@ def test_every_command_has_help_and_json(words: str) -> None:
     assert "--json" in shown.output
 
 
-@pytest.mark.parametrize("command", ["env", "status"])
+@pytest.mark.parametrize("command", ["env", "status", "quality"])
 def test_without_a_stack_the_remedy_is_named(run: Any, command: str) -> None:
     code, _, err = run(command)
     assert code == 1
