@@ -23,15 +23,16 @@ from telemetry_assets.defs.replay import replay_rejected, replays_asset
 from telemetry_assets.defs.resources import LakeResource, MartsResource
 from telemetry_assets.defs.sensors import landing_sensor, reference_sensor
 from telemetry_assets.defs.warehouse import reference_assets, warehouse_asset
-from telemetry_contracts.registry import load_registry
+from telemetry_platform.contracts import contracts_in_force
 from telemetry_platform.settings import get_settings
 
 
 @dg.definitions
 def definitions() -> dg.Definitions:
     """Build the assets from the contracts in force and the marts from the parsed dbt project."""
-    registry = load_registry()
-    models = lineage(get_settings())
+    settings = get_settings()
+    registry = contracts_in_force(settings)
+    models = lineage(settings)
     marts = marts_asset(models)
     checks = marts_checks(models)
     mart_sources = {
@@ -69,5 +70,7 @@ def definitions() -> dg.Definitions:
             report_quality,
         ],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
+        # Also what is materialized by hand or by a backfill of assets runs in one process.
+        executor=dg.in_process_executor,
         resources={"lake": LakeResource(), "marts": MartsResource()},
     )

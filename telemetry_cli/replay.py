@@ -67,10 +67,11 @@ def replay(  # noqa: PLR0913 - one parameter an option
     hours that come out otherwise.
     """
     # Imported here: Polars and Delta take half a second, which no other command should wait for.
-    from telemetry_contracts.registry import load_registry
+    from telemetry_platform.contracts import contracts_in_force
     from telemetry_platform.replay.rejections import Selection
 
-    contracts = load_registry()
+    settings = _lake_settings()
+    contracts = contracts_in_force(settings)
     unknown = sorted(set(source or ()).difference(contracts))
     if unknown:
         raise CommandError(
@@ -83,7 +84,6 @@ def replay(  # noqa: PLR0913 - one parameter an option
         since=_moment("--since", since),
         until=_moment("--until", until),
     )
-    settings = _lake_settings()
     if quarantine:
         replay_quarantined(settings, contracts, selection, apply=apply, as_json=as_json)
         return

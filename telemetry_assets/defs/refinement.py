@@ -74,7 +74,7 @@ def bronze_asset(contract: Contract) -> dg.AssetsDefinition:
             metadata={
                 **rows_metadata(built.rows.height, built.version),
                 "landing_version": built.landing_version,
-                "contract_version": contract.version,
+                **_versions(lake.lake.registry[contract.source], built.rows),
             }
         )
 
@@ -111,18 +111,20 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult]:
         hour = context.partition_key
+        current = lake.lake.registry[contract.source]
         refined = lake.lake.refined(contract.source, hour)
-        version = lake.lake.write(table, refined.silver, hour)
+        version = lake.lake.write(silver_table(current), refined.silver, hour)
         overtaken = lake.lake.overtaken(contract.source, hour)
         yield dg.MaterializeResult(
             metadata={
                 **rows_metadata(refined.silver.height, version),
                 "quarantined": refined.quarantine.height,
                 "duplicates": refined.duplicates.height,
+                **_versions(current, refined.silver),
                 **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
             },
             check_results=[
-                _contract_check(contract, lake.lake, hour),
+                _contract_check(current, lake.lake, hour),
                 *_warnings_check(contract, refined.outcomes),
             ],
         )
@@ -213,6 +215,15 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return silver_exceptions
+
+
+def _versions(contract: Contract, rows: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    """Return the version that rows were refined by, and those that the edge had read them by."""
+    counts = rows["contract_version"].value_counts(sort=True).rows()
+    return {
+        "contract_version": dg.MetadataValue.text(contract.version),
+        "read_by_contract_versions": dg.MetadataValue.json(dict(counts)),
+    }
 
 
 def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckResult:

@@ -109,9 +109,11 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
         hour = context.partition_key
         settings = lake.lake.settings
         sources = refinement.run_sources(context, lake.lake)
-        selected = [loads[key] for key in loads if key in context.selected_asset_keys]
+        # The contracts of this run, which may be newer than those the job was made from.
+        current = {warehouse_key(load[0].name): load for load in _loads(lake.lake.registry)}
+        selected = [current[key] for key in loads if key in context.selected_asset_keys]
         tables = [table for table, _, _ in selected]
-        create_tables(settings, registry)
+        create_tables(settings, lake.lake.registry)
         selected = [load for load in selected if _concerns(load[1], sources)]
         with ThreadPoolExecutor(_READERS) as pool:
             frames = list(
