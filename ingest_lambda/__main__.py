@@ -14,12 +14,14 @@ from deltalake.exceptions import DeltaError
 
 from ingest_lambda.app import EdgeApp
 from ingest_lambda.connections import connection_class
+from ingest_lambda.contracts import ContractWatch
 from ingest_lambda.edge import open_edge
 from ingest_lambda.inbox import Inbox
 from ingest_lambda.messages import MessageIntake
 from ingest_lambda.mqtt_bridge import MqttBridge
 from ingest_lambda.probe import UnsafeStore
 from ingest_lambda.version_watch import VersionWatch
+from telemetry_platform.contracts import contract_folder
 from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.logs import configure_logs
 from telemetry_platform.settings import get_settings
@@ -81,6 +83,8 @@ def main() -> int:
         bridge.start()
     versions = VersionWatch(edge.appenders, edge.metrics)
     versions.start()
+    contracts = ContractWatch(edge, contract_folder(settings), settings.contracts_poll_seconds)
+    contracts.start()
     server = uvicorn.Server(config)
     # The server handles these itself and then raises them once more: without a handler of ours
     # that would end the process before the committers are closed.
@@ -92,6 +96,7 @@ def main() -> int:
     if inbox is not None:
         inbox.stop()
     versions.stop()
+    contracts.stop()
     edge.close()
     _log.info("stopped")
     return 0 if server.started else 1

@@ -24,6 +24,7 @@ from ingest_lambda.idempotency import Replays
 from ingest_lambda.openapi import openapi_document
 from ingest_lambda.problems import Problem, internal
 from ingest_lambda.routes import DOORS, EventRoute
+from telemetry_contracts.registry import Registry
 
 _log = logging.getLogger(__name__)
 _DOCS_PAGE = """<!doctype html>
@@ -53,7 +54,7 @@ class EdgeApp:
 
 
 def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
-    document = orjson.dumps(openapi_document(edge.registry, _version()))
+    document = _Document(edge)
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -61,14 +62,21 @@ def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
     async def readyz(_: Request) -> Response:
         reasons = edge.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        state = {"ready": not reasons, "reasons": reasons, "spooling": edge.spooling}
+        contracts = edge.contracts
+        state = {
+            "ready": not reasons,
+            "reasons": reasons,
+            "spooling": edge.spooling,
+            "contracts": {source: each.version for source, each in contracts.registry.items()},
+            "contracts_refused": contracts.refused,
+        }
         return _json(state, status)
 
     async def metrics(_: Request) -> Response:
         return Response(edge.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(_: Request) -> Response:
-        return Response(document, media_type="application/json")
+        return Response(document.text(), media_type="application/json")
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(_DOCS_PAGE)
@@ -88,6 +96,20 @@ def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
             Exception: _unexpected,
         },
     )
+
+
+class _Document:
+    """The OpenAPI document of the contracts in force, written when they change."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._written: tuple[Registry, bytes] | None = None
+
+    def text(self) -> bytes:
+        registry = self._edge.registry
+        if self._written is None or self._written[0] is not registry:
+            self._written = registry, orjson.dumps(openapi_document(registry, _version()))
+        return self._written[1]
 
 
 def _version() -> str:

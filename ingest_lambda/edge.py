@@ -17,7 +17,6 @@ from obstore.exceptions import BaseError as StoreError
 
 from ingest_lambda.admission import (
     DECODE,
-    PostReader,
     ReadPost,
     Receipt,
     Refused,
@@ -28,6 +27,7 @@ from ingest_lambda.admission import (
 )
 from ingest_lambda.answers import Answer, answer
 from ingest_lambda.appender import Appender, NotDurable
+from ingest_lambda.contracts import compile_contracts, log_refused
 from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.probe import StoreAway, StoreProof
@@ -37,13 +37,15 @@ from ingest_lambda.settling import Settling
 from ingest_lambda.spool import Spool
 from ingest_lambda.spooling import SpoolingAppender
 from ingest_lambda.warm import load_recent, recall_spooled
+from telemetry_contracts.adoption import InForce
 from telemetry_contracts.bulk import NO_EVENTS
 from telemetry_contracts.reader import Refusal, Violation
-from telemetry_contracts.registry import Registry, load_registry
+from telemetry_contracts.registry import Registry
 from telemetry_contracts.sealing import SealBox
 from telemetry_contracts.tokens import KeyRing
 from telemetry_platform.access_keys.key_store import KeyStore
 from telemetry_platform.clock import utc_now
+from telemetry_platform.contracts import contract_folder
 from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest_lambda.bodies import Body
+    from telemetry_contracts.contract import Contract
     from telemetry_platform.layout import Table
     from telemetry_platform.settings import Settings
 
@@ -80,13 +83,13 @@ class Edge:
                 raise
             _log.warning("starting while storage is away", extra={"reason": str(error)})
         self.settings = settings
-        self.registry = registry
         self.metrics = Metrics()
         self.keyring = KeyRing.from_file(settings.secrets_dir / "token_keys.json")
         self.keys = KeyStore(settings.secrets_dir / "api_keys.json")
         self.recent = RecentIds(settings.recent_ids)
         self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
-        self._readers = {source: PostReader(registry[source], self.keyring) for source in registry}
+        self.contracts = compile_contracts(InForce(registry), self.keyring)
+        self.metrics.watch_contracts(lambda: len(self.contracts.refused))
         self._settling = Settling()
         self.spools: dict[str, Spool] = {}
         self.appenders: list[Appender | SpoolingAppender] = []
@@ -135,14 +138,22 @@ class Edge:
                 _log.warning("recent events not recalled", extra={"error": type(error).__name__})
         return appender
 
-    def receipt(self, source: str, arrived: Receipt | None = None) -> Receipt:
+    @property
+    def registry(self) -> Registry:
+        """Contracts in force. What needs one twice keeps it: they may change in between."""
+        return self.contracts.registry
+
+    def receipt(
+        self, source: str, arrived: Receipt | None = None, contract: Contract | None = None
+    ) -> Receipt:
         """Return a receipt for events of `source`.
 
         Args:
             source: A source with a contract, or a name for files that fit none.
             arrived: A receipt given before the source was known; its id and time are kept.
+            contract: The contract they are read by; the one in force unless it is said.
         """
-        contract = self.registry.get(source)
+        contract = contract or self.registry.get(source)
         return Receipt(
             arrived.id if arrived else new_receipt_id(),
             source,
@@ -162,8 +173,9 @@ class Edge:
             Problem: 400 or 413 when the body cannot be taken apart; 503 when it could not be made
                 durable. Nothing was acknowledged.
         """
-        receipt = self.receipt(source)
-        read, limit = self._readers[source].read, self.settings.max_events_per_post
+        contracts = self.contracts
+        receipt = self.receipt(source, contract=contracts.registry[source])
+        read, limit = contracts.readers[source].read, self.settings.max_events_per_post
         if len(body.text) > _READ_IN_THREAD_BYTES:
             post = await asyncio.to_thread(read, body, limit)
         else:
@@ -260,7 +272,10 @@ def open_edge(settings: Settings) -> Edge:
         UnsafeStore: The object store must not be used or, without a spool, is away.
         OSError: A key file is missing.
     """
-    edge = Edge(settings, load_registry())
+    found = contract_folder(settings).look()
+    log_refused(found.refused, {})
+    edge = Edge(settings, found.registry)
+    edge.contracts = edge.contracts._replace(refused=found.refused)
     loaded = load_recent(settings, edge.recent, settings.recent_ids) if edge.store.proven else 0
     if edge.spools:
         recall_spooled(edge.recent, edge.spools[LANDING_EVENTS.path])

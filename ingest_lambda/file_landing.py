@@ -123,7 +123,7 @@ def read_file(  # noqa: PLR0913 - each is known to the caller alone
         if sidecar is not None:
             filing.quarantine["csv.yaml"] = sidecar
         return filing
-    filing.receipt = edge.receipt(file.contract.source, receipt)
+    filing.receipt = edge.receipt(file.contract.source, receipt, file.contract)
     filing.rows = reading.rows
     filing.personal = file.personal
     filing.message = assumptions(reading)

@@ -139,7 +139,7 @@ class LargeFile:
             if sidecar is not None:
                 filing.quarantine["csv.yaml"] = sidecar
             return filing
-        filing.receipt = self._edge.receipt(file.contract.source, filing.receipt)
+        filing.receipt = self._edge.receipt(file.contract.source, filing.receipt, file.contract)
         filing.personal = file.personal
         self._land_batches(file)
         return filing

@@ -79,6 +79,11 @@ class Metrics:
             ("table",),
             registry=self.registry,
         )
+        self._refused_contracts = Gauge(
+            "edge_contracts_refused",
+            "Contract files that are not followed; /readyz says why.",
+            registry=self.registry,
+        )
         self._auth_failures = Counter(
             "edge_auth_failures", "Requests refused for their key.", registry=self.registry
         )
@@ -134,6 +139,10 @@ class Metrics:
         """Read the gauges of a table's version whenever they are scraped; neither may wait."""
         self._version.labels(table).set_function(version)
         self._version_lag.labels(table).set_function(lag)
+
+    def watch_contracts(self, refused: Callable[[], int]) -> None:
+        """Read how many contract files are refused whenever it is scraped."""
+        self._refused_contracts.set_function(refused)
 
     def auth_failed(self) -> None:
         """Count a request refused for its key."""

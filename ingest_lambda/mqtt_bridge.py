@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from deltalake.exceptions import DeltaError
 from prometheus_client import Gauge, start_http_server
 
+from ingest_lambda.contracts import ContractWatch
 from ingest_lambda.edge import open_edge
 from ingest_lambda.messages import Message, MessageIntake
 from ingest_lambda.mqtt_connection import ConnectionLost, Delivery, MqttConnection, check_url
@@ -24,6 +25,7 @@ from ingest_lambda.mqtt_topics import TopicMap
 from ingest_lambda.probe import UnsafeStore
 from ingest_lambda.problems import Problem
 from ingest_lambda.version_watch import VersionWatch
+from telemetry_platform.contracts import contract_folder
 from telemetry_platform.delta_log import TableUnsuitable
 from telemetry_platform.logs import configure_logs
 from telemetry_platform.settings import get_settings
@@ -194,6 +196,8 @@ def main() -> int:
     )
     versions = VersionWatch(edge.appenders, edge.metrics)
     versions.start()
+    contracts = ContractWatch(edge, contract_folder(settings), settings.contracts_poll_seconds)
+    contracts.start()
     with ending_on_signals() as ended:
         bridge.start()
         ended.wait()
@@ -201,6 +205,7 @@ def main() -> int:
     server.shutdown()
     thread.join()
     versions.stop()
+    contracts.stop()
     edge.close()
     _log.info("stopped")
     return 0

@@ -15,6 +15,7 @@ from multiprocessing.context import BaseContext
 
 from dagster._cli import main as dagster
 
+from telemetry_assets.reloading import reload_when_contracts_change
 from telemetry_assets.spare_run import SpareContext, import_all
 
 PRELOAD = "telemetry_assets.warm"
@@ -23,6 +24,7 @@ PRELOAD = "telemetry_assets.warm"
 def serve(arguments: list[str]) -> None:
     """Run `dagster api grpc` with `arguments` until it is told to stop."""
     _fork_instead_of_spawning()
+    reload_when_contracts_change()
     sys.argv = ["dagster", "api", "grpc", *arguments]
     dagster()
 

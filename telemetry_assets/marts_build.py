@@ -15,7 +15,7 @@ from telemetry_assets.dbt_lineage import (
     set_environment,
     target_directory,
 )
-from telemetry_contracts.registry import load_registry
+from telemetry_platform.contracts import contracts_in_force
 from telemetry_platform.postgres import connect
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def build_when_new(settings: Settings) -> None:
     from telemetry_assets.lakehouse.warehouse import create_tables
 
     fingerprint = prepare(settings)
-    create_tables(settings, load_registry())
+    create_tables(settings, contracts_in_force(settings))
     if built_fingerprint(settings) == fingerprint:
         return
     builder = MartsBuilder(settings)

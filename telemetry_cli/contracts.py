@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import JsonOption, people, print_json, print_table
+from telemetry_platform.settings import get_settings
+
+if TYPE_CHECKING:
+    from telemetry_contracts.registry import Registry
 
 app = typer.Typer(help="Check the contracts that say what a device may send.", no_args_is_help=True)
 
@@ -29,8 +33,9 @@ def register(program: typer.Typer) -> None:
 
 @app.command("check")
 def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> None:
-    """Load every contract and compare it with its last released version.
+    """Load every contract and compare it with its last released or accepted version.
 
+    Without --directory these are the built-in ones and those in TELEMETRY_CONTRACTS_DIR.
     Exit code 1 when a contract is wrong, or would break those who read its data.
     """
     # Imported here because they read YAML and schemas, which no other command needs.
@@ -39,6 +44,9 @@ def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> Non
 
     loaded = load_registry(directory)
     problems = find_problems(loaded)
+    if directory is None:
+        loaded, more = _followed()
+        problems += more
     if as_json:
         print_json({"sources": list(loaded.sources), "problems": problems})
     else:
@@ -50,6 +58,17 @@ def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> Non
         )
     if problems:
         raise typer.Exit(1)
+
+
+def _followed() -> tuple[Registry, list[str]]:
+    """Return the contracts in force, and why files of the folder are not among them."""
+    from telemetry_contracts.compatibility import schema_problems
+    from telemetry_platform.contracts import contract_folder
+
+    settings = get_settings()
+    found = contract_folder(settings).look()
+    problems = schema_problems(settings.contracts_path)
+    return found.registry, [*problems, *(f"{name}: {why}" for name, why in found.refused.items())]
 
 
 @app.command("release")

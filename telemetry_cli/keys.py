@@ -12,7 +12,6 @@ import typer
 
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import JsonOption, people, print_json, print_table
-from telemetry_contracts.registry import load_registry
 from telemetry_platform.access_keys.api_key import ALL_SOURCES, DEFAULT_ROLES, ROLES
 from telemetry_platform.access_keys.key_file import (
     KeyFileError,
@@ -23,6 +22,7 @@ from telemetry_platform.access_keys.key_file import (
 )
 from telemetry_platform.access_keys.rate_limit import RateLimit
 from telemetry_platform.clock import utc_now
+from telemetry_platform.contracts import contracts_in_force
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option
     as_json: JsonOption = False,
 ) -> None:
     """Make a key for a fleet. Its text is shown this once; only a hash is stored."""
-    known = load_registry().sources
+    known = contracts_in_force(get_settings()).sources
     unknown = sorted(set(source or ()) - {*known, ALL_SOURCES})
     if unknown:
         raise CommandError(

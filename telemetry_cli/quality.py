@@ -62,12 +62,12 @@ def _read(settings: Settings, days: int) -> QualityReport:
     # Imported here: Postgres and Polars take half a second, which no other command should wait for.
     import psycopg
 
-    from telemetry_contracts.registry import load_registry
+    from telemetry_platform.contracts import contracts_in_force
     from telemetry_platform.postgres import NotConfigured
     from telemetry_platform.quality.reading import read_report
 
     try:
-        return read_report(settings, load_registry(), days)
+        return read_report(settings, contracts_in_force(settings), days)
     except NotConfigured as error:
         raise CommandError(str(error), "Run `telemetry up` first.") from error
     except psycopg.OperationalError as error:

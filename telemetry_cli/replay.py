@@ -1,4 +1,7 @@
-"""`telemetry replay`: judge refused events again by today's contracts, and land the good ones."""
+"""`telemetry replay`: judge refused events again by today's contracts, and land the good ones.
+
+What a rule of silver refused is judged in `replay_quarantine`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from telemetry_cli.embedded.services import running_settings
 from telemetry_cli.embedded.state import StackState
 from telemetry_cli.errors import CommandError
 from telemetry_cli.output import JsonOption, people, print_json, print_table
+from telemetry_cli.replay_quarantine import replay_quarantined
 from telemetry_platform.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -28,6 +32,10 @@ def register(app: typer.Typer) -> None:
 
 def replay(  # noqa: PLR0913 - one parameter an option
     *,
+    quarantine: Annotated[
+        bool,
+        typer.Option("--quarantine", help="Judge quarantined events, not those the edge refused."),
+    ] = False,
     source: Annotated[
         list[str] | None, typer.Option(help="Only events of this source; repeat it.")
     ] = None,
@@ -53,12 +61,17 @@ def replay(  # noqa: PLR0913 - one parameter an option
 
     With --apply the events that can be read now land as if they had been read at first: in the hour
     they were received, under their receipt. It can be repeated: what is there is not added again.
+
+    With --quarantine, events that landed but broke a rule of their contract are judged again. The
+    options then choose arrival hours that hold such an event; with --apply Dagster refines the
+    hours that come out otherwise.
     """
     # Imported here: Polars and Delta take half a second, which no other command should wait for.
-    from telemetry_contracts.registry import load_registry
+    from telemetry_platform.contracts import contracts_in_force
     from telemetry_platform.replay.rejections import Selection
 
-    contracts = load_registry()
+    settings = _lake_settings()
+    contracts = contracts_in_force(settings)
     unknown = sorted(set(source or ()).difference(contracts))
     if unknown:
         raise CommandError(
@@ -71,7 +84,9 @@ def replay(  # noqa: PLR0913 - one parameter an option
         since=_moment("--since", since),
         until=_moment("--until", until),
     )
-    settings = _lake_settings()
+    if quarantine:
+        replay_quarantined(settings, contracts, selection, apply=apply, as_json=as_json)
+        return
     report = _replayed(settings, _judge(settings, contracts), selection, dry_run=not apply)
     if as_json:
         print_json(report.document())

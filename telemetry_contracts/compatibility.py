@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RELEASED = Path(__file__).with_name("released.json")
+WIDENED = frozenset({("integer", "number")})
+"""Changes of type that keep every stored value: old type and new."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -61,7 +63,7 @@ def check(registry: Registry, released: Path = RELEASED) -> list[str]:
         problems += pattern_problems(contract)
     if not released.exists():
         return [*problems, f"{released.name} is missing; run `telemetry contracts release`"]
-    before = _read(released)
+    before = read_released(released)
     if registry.directory == SOURCES:
         problems += [
             f"{source}: the contract was released and is gone; put it back"
@@ -70,7 +72,7 @@ def check(registry: Registry, released: Path = RELEASED) -> list[str]:
         ]
     for source, contract in registry.items():
         if source in before:
-            problems.extend(_contract_problems(contract, before[source]))
+            problems += change_problems(contract, before[source])
     return problems
 
 
@@ -92,6 +94,35 @@ def release(registry: Registry, released: Path = RELEASED) -> None:
         head = f' {json.dumps(source)}: {{\n  "version": {json.dumps(contract.version)},\n'
         sources.append(f'{head}  "fields": {{\n{fields}\n  }}\n }}')
     released.write_text("{\n" + ",\n".join(sources) + "\n}\n")
+
+
+def described(contract: Contract) -> ReleasedContract:
+    """Return what readers rely on in a contract."""
+    return ReleasedContract(
+        version=contract.version,
+        fields={field.name: _describe(field) for field in contract.fields},
+    )
+
+
+def read_released(released: Path) -> dict[str, ReleasedContract]:
+    """Return the released contracts of a file written by `release`, by source.
+
+    Raises:
+        ContractError: It cannot be read.
+    """
+    try:
+        return json.loads(released.read_text())
+    except (OSError, ValueError) as error:
+        raise ContractError(f"{released.name} is not JSON: {error}") from error
+
+
+def change_problems(contract: Contract, before: ReleasedContract) -> list[str]:
+    """Compare one contract with what it was.
+
+    Returns:
+        One sentence for each problem: source, field, and what to do. None means all is well.
+    """
+    return list(_contract_problems(contract, before))
 
 
 def schema_problems(directory: Path) -> list[str]:
@@ -118,13 +149,6 @@ def _file_problems(text: str) -> tuple[str, ...]:
     return tuple(f"{error.json_path}: {error.message}" for error in errors)
 
 
-def _read(released: Path) -> dict[str, ReleasedContract]:
-    try:
-        return json.loads(released.read_text())
-    except ValueError as error:
-        raise ContractError(f"{released.name} is not JSON: {error}") from error
-
-
 def _describe(field: Field) -> ReleasedField:
     described: dict[str, Any] = {
         "type": field.logical_type.value,
@@ -146,34 +170,57 @@ def _contract_problems(contract: Contract, before: ReleasedContract) -> Iterator
     if version < released:
         yield f"{contract.source}: version {contract.version} is below the released one; raise it"
         return
-    now = {field.name: _describe(field) for field in contract.fields}
-    breaks = list(_breaks(before["fields"], now))
+    now = described(contract)["fields"]
+    misfits = list(_misfits(before["fields"], now))
+    yield from (
+        f"{contract.source}.{name}: {what}, which stored values do not fit; give the field another "
+        "name"
+        for name, what in misfits
+    )
+    breaks = list(_breaks(before["fields"], contract))
     if version[0] == released[0]:
         way_out = f"undo that, or raise the version to {released[0] + 1}.0.0"
         yield from (f"{contract.source}.{name}: {what}; {way_out}" for name, what in breaks)
-    if version == released and now != before["fields"] and not breaks:
+    if version == released and now != before["fields"] and not breaks and not misfits:
         minor = f"{released[0]}.{released[1] + 1}.0"
         yield f"{contract.source}: fields changed; raise the version to {minor}"
 
 
-def _breaks(
+def _misfits(
     before: dict[str, ReleasedField], now: dict[str, ReleasedField]
 ) -> Iterator[tuple[str, str]]:
+    """Return what no version may change: rows that are stored hold values of that type and unit."""
+    for name, old in before.items():
+        new = now.get(name)
+        if new is None:
+            continue
+        if old["type"] != new["type"] and (old["type"], new["type"]) not in WIDENED:
+            yield name, f"the type changed from {old['type']} to {new['type']}"
+        if old.get("unit") != new.get("unit"):
+            yield name, f"the unit changed from {old.get('unit')} to {new.get('unit')}"
+
+
+def _breaks(before: dict[str, ReleasedField], contract: Contract) -> Iterator[tuple[str, str]]:
+    now = described(contract)["fields"]
+    renamed = {
+        former: field.name
+        for field in contract.fields
+        for former in field.former_names
+        if former in before and former not in now
+    }
     for name, old in before.items():
         if name in now:
             yield from ((name, what) for what in _field_breaks(old, now[name]))
+        elif name in renamed:
+            yield name, f"the field was renamed to {renamed[name]}, and readers know the old name"
         else:
             yield name, "the field was removed"
     for name, new in now.items():
-        if name not in before and new.get("required"):
+        if name not in before and new.get("required") and name not in renamed.values():
             yield name, "the field is new and required, which senders do not know"
 
 
 def _field_breaks(old: ReleasedField, new: ReleasedField) -> Iterator[str]:
-    if old["type"] != new["type"]:
-        yield f"the type changed from {old['type']} to {new['type']}"
-    if old.get("unit") != new.get("unit"):
-        yield f"the unit changed from {old.get('unit')} to {new.get('unit')}"
     if new.get("required") and not old.get("required"):
         yield "the field became required"
     for flag, lost in (

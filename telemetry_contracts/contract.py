@@ -151,6 +151,12 @@ class Field:
         """Whether devices send it, as opposed to silver deriving it."""
         return self.derivation is None
 
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """Synonyms: names under which events landed before the field was renamed, too."""
+        places = [path.path for path in self.paths if path.shape == CANONICAL_SHAPE]
+        return tuple(p[0] for p in places if len(p) == 1 and p[0] != self.name)
+
     def paths_in(self, shape: str) -> tuple[FieldPath, ...]:
         """Return where an event of `shape` may keep the field, best place first.
 

@@ -52,16 +52,33 @@ _PROVENANCE = {
 }
 
 
-def payload_dtype(contract: Contract) -> pl.Struct:
-    """Return the dtype of a landed payload: flat, canonical names, provenance keys."""
+def payload_dtype(contract: Contract, *, former: bool = False) -> pl.Struct:
+    """Return the dtype of a landed payload: flat, canonical names, provenance keys.
+
+    Args:
+        contract: The contract to read by.
+        former: Whether fields may have the names they had in earlier versions, too.
+    """
     fields: dict[str, pl.DataType | type[pl.DataType]] = {
         column.name: pl.Int64
         if column.logical_type is LogicalType.TIMESTAMP
         else DTYPES[column.logical_type]
         for column in contract.sent_columns
     }
+    if former:
+        fields |= {old: fields[new] for new, names in _former(contract).items() for old in names}
     fields |= {key: dtype for key, (_, dtype) in _PROVENANCE.items()}
     return pl.Struct(fields)
+
+
+def _former(contract: Contract) -> dict[str, tuple[str, ...]]:
+    """Return the synonyms of each sent column, under which it may have landed."""
+    taken = {field.name for field in contract.fields}
+    found = {
+        column.name: tuple(name for name in column.former_names if name not in taken)
+        for column in contract.sent_columns
+    }
+    return {name: names for name, names in found.items() if names}
 
 
 def bronze_schema(contract: Contract) -> pl.Schema:
@@ -90,12 +107,18 @@ def parse_payload(landed: pl.DataFrame, contract: Contract) -> pl.DataFrame:
         contract: The contract to read them by.
 
     Returns:
-        One row for each landed row, in the same order, with `bronze_schema`.
+        One row for each landed row, in the same order, with `bronze_schema`. A field that was
+        renamed since has the value that landed under its former name, which is a synonym now.
     """
+    former = landed["contract_version"].unique().to_list() != [contract.version]
     renames = {key: name for key, (name, _) in _PROVENANCE.items()}
     decoded = landed.with_columns(
-        pl.col("payload").str.json_decode(payload_dtype(contract))
+        pl.col("payload").str.json_decode(payload_dtype(contract, former=former))
     ).unnest("payload")
+    if former:
+        decoded = decoded.with_columns(
+            pl.coalesce(name, *names) for name, names in _former(contract).items()
+        )
     times = [c.name for c in contract.sent_columns if c.logical_type is LogicalType.TIMESTAMP]
     return (
         decoded.rename(renames)

@@ -6,7 +6,6 @@ lists them. https://bitol-io.github.io/open-data-contract-standard/
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from telemetry_contracts.contract import (
     LogicalType,
     Shape,
 )
+from telemetry_contracts.names import field_problem, source_problem
 from telemetry_contracts.quality import (
     declared_rules,
     duration,
@@ -55,7 +55,6 @@ _IDENTITY_TYPES = {
     DEVICE_ID: LogicalType.STRING,
     EVENT_TIME: LogicalType.TIMESTAMP,
 }
-_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
 def load_contract(path: Path) -> Contract:
@@ -66,18 +65,28 @@ def load_contract(path: Path) -> Contract:
             file and the field.
     """
     try:
-        return _parse(path.read_text(encoding="utf-8"))
-    except KeyError as error:
-        raise ContractError(f"{path.name}: the key {error} is missing") from error
-    except (
-        OSError,
-        ValidationError,
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise ContractError(f"{path.name}: {error}") from error
+    return read_contract(text, path.name)
+
+
+def read_contract(text: str, name: str) -> Contract:
+    """Read and check a contract.
+
+    Args:
+        text: The YAML.
+        name: The file it came from.
+
+    Raises:
+        ContractError: As `load_contract`.
+    """
+    try:
+        return _parse(text)
+    except KeyError as error:
+        raise ContractError(f"{name}: the key {error} is missing") from error
+    except (ValidationError, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        raise ContractError(f"{name}: {error}") from error
 
 
 @lru_cache(maxsize=64)
@@ -91,8 +100,8 @@ def _contract(document: OpenDataContractStandard) -> Contract:
         raise ContractError("a contract describes exactly one schema object")
     table = document.schema_[0]
     source = table.name or ""
-    if not _NAME.match(source):
-        raise ContractError(f"schema name {source!r} is not a lower_snake_case source name")
+    if problem := source_problem(source):
+        raise ContractError(problem)
     properties = _custom(table.customProperties)
     shapes = tuple(_shape(entry) for entry in properties.get("shapes", []))
     fields = tuple(_named_field(prop, shapes) for prop in table.properties or [])
@@ -184,8 +193,8 @@ def _shape(entry: dict[str, Any]) -> Shape:
 
 def _field(prop: SchemaProperty, shapes: tuple[Shape, ...]) -> Field:
     name = prop.name or ""
-    if not _NAME.match(name):
-        raise ContractError("the name is not lower_snake_case")
+    if problem := field_problem(name):
+        raise ContractError(problem)
     options = prop.logicalTypeOptions or {}
     custom = _custom(prop.customProperties)
     known_shapes = {shape.name for shape in shapes} | {CANONICAL_SHAPE}

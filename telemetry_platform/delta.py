@@ -14,12 +14,15 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import TableNotFoundError
+from deltalake.schema import PrimitiveType
 
 if TYPE_CHECKING:
     from telemetry_platform.layout import Table
     from telemetry_platform.settings import Settings
 
 
+_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+_INTEGER = PrimitiveType("long")
 Partition = dict[str, str | list[str]]
 """Partition columns and the value, or the values, of each."""
 
@@ -129,6 +132,7 @@ def replace_partition(
         SchemaMismatch: The frame does not fit the table.
     """
     delta = ensure_table(settings, table)
+    widen_table(delta, table)
     write_deltalake(
         delta,
         cast_strict(frame, table.schema),
@@ -136,9 +140,7 @@ def replace_partition(
         predicate=_sql(where),
         # A contract may gain a field: older partitions then hold null there.
         schema_mode="merge",
-        post_commithook_properties=PostCommitHookProperties(
-            create_checkpoint=True, cleanup_expired_logs=False
-        ),
+        post_commithook_properties=_AFTER_COMMIT,
         commit_properties=CommitProperties(
             max_commit_retries=15,
             app_transactions=[
@@ -147,6 +149,29 @@ def replace_partition(
         ),
     )
     return delta.version()
+
+
+def widen_table(delta: DeltaTable, table: Table) -> None:
+    """Rewrite an open table in one commit when a contract has widened the type of a column.
+
+    Delta has no such change without a rewrite. Rows are streamed; a writer that commits meanwhile
+    makes this fail, or fails itself, and has to be repeated.
+    """
+    integers = {field.name for field in delta.schema().fields if field.type == _INTEGER}
+    numbers = {name for name, dtype in table.schema.items() if dtype == pl.Float64}
+    wider = sorted(numbers & integers)
+    if wider:
+        pl.scan_delta(delta).with_columns(pl.col(wider).cast(pl.Float64)).sink_delta(
+            delta,
+            mode="overwrite",
+            delta_write_options={
+                "schema_mode": "overwrite",
+                "partition_by": list(table.partition_by),
+                "configuration": table.configuration,
+                "post_commithook_properties": _AFTER_COMMIT,
+            },
+        )
+        delta.update_incremental()
 
 
 def input_version(settings: Settings, path: str, name: str) -> int | None:
@@ -174,7 +199,10 @@ def scan_table(delta: DeltaTable, where: Partition, schema: pl.Schema) -> pl.Laz
         frame = frame.filter(test)
     present = frame.collect_schema()
     return frame.select(
-        pl.col(name) if name in present else pl.lit(None, dtype).alias(name)
+        # A table that was not written since its contract widened a type is widened here.
+        (pl.col(name) if present[name] == dtype else pl.col(name).cast(dtype))
+        if name in present
+        else pl.lit(None, dtype).alias(name)
         for name, dtype in schema.items()
     )
 

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
     secrets_arn: str | None = None
     """AWS Secrets Manager secret with the key files, for the Lambda function."""
 
+    contracts_dir: Path | None = None
+    """Folder of contracts beside the built-in ones, followed while processes run."""
+    contracts_poll_seconds: float = Field(default=2.0, gt=0)
+
     partitions_start: str = "2026-01-01T00"
     log_level: str = "INFO"
 
@@ -167,6 +171,16 @@ class Settings(BaseSettings):
     def access_audit_file(self) -> Path:
         """File that each read of restricted columns is recorded in."""
         return self.access_audit_path or self.home / "audit" / "restricted_reads.jsonl"
+
+    @property
+    def contracts_path(self) -> Path:
+        """Folder of contracts beside the built-in ones; it need not exist."""
+        return self.contracts_dir or self.home / "contracts"
+
+    @property
+    def accepted_contracts(self) -> Path:
+        """Folder with the last accepted version of each contract from `contracts_path`."""
+        return self.home / "accepted_contracts"
 
     @property
     def root(self) -> str:

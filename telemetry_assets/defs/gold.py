@@ -1,7 +1,7 @@
 """gold: mergeable aggregates, device profiles, the ledger and what the rules found."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import dagster as dg
 import polars as pl
@@ -22,6 +22,7 @@ from telemetry_assets.lakehouse.aggregating import (
     metric_partials,
 )
 from telemetry_assets.lakehouse.lake import Lake
+from telemetry_assets.lakehouse.reconciling import judge_lake
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
     HOUR_PARTIALS,
@@ -92,7 +93,8 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
                 asset=LEDGER_KEY,
                 blocking=True,
                 partitions_def=arrival_hours,
-                description="accepted = silver + quarantined + duplicates + erased, to the row.",
+                description="accepted = silver + quarantined + duplicates + erased, to the row; "
+                "the partials by minute and by hour hold every value of silver's metrics.",
             )
         ],
         can_subset=True,
@@ -105,48 +107,50 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         sources = run_sources(context, lake.lake)
         keys = [key for key in TABLES if key in context.selected_asset_keys]
         with ThreadPoolExecutor(len(TABLES)) as pool:
-            derived = pool.map(lambda key: _derive(key, lake.lake, hour, sources), keys)
-            rows = dict(zip(keys, derived, strict=True))
+            derived: dict[dg.AssetKey, Future[pl.DataFrame]] = {}
+            for key in keys:
+                derived[key] = pool.submit(_derive, key, lake.lake, hour, sources, derived)
+            rows = {key: each.result() for key, each in derived.items()}
             versions = pool.map(
                 lambda key: lake.lake.write(TABLES[key], rows[key], hour, sources), keys
             )
             for key, version in zip(keys, versions, strict=True):
                 metadata = rows_metadata(rows[key].height, version)
                 yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        if LEDGER_KEY in rows:
-            yield reconciliation(rows[LEDGER_KEY])
+        if dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION) in context.selected_asset_check_keys:
+            yield reconciliation(LEDGER_KEY, judge_lake(rows[LEDGER_KEY]))
 
     return gold
 
 
-def reconciliation(ledger: pl.DataFrame) -> dg.AssetCheckResult:
-    """Judge ledger rows: every accepted event must be in exactly one place."""
-    kept = pl.sum_horizontal("silver", "quarantined", "duplicates", "erased")
-    judged = ledger.with_columns((pl.col("accepted") - kept).alias("unaccounted"))
-    wrong = judged.filter(pl.col("unaccounted") != 0)
+def reconciliation(asset: dg.AssetKey, judged: pl.DataFrame) -> dg.AssetCheckResult:
+    """Tell the accounts of all sources, judged by `reconciling`, as the check of an asset."""
     return dg.AssetCheckResult(
-        asset_key=LEDGER_KEY,
+        asset_key=asset,
         check_name=RECONCILIATION,
-        passed=wrong.is_empty(),
+        passed=judged["adds_up"].all(),
         metadata={
-            row["source"]: dg.MetadataValue.json(
-                {
-                    name: row[name]
-                    for name in (
-                        *("accepted", "silver", "quarantined", "duplicates", "erased"),
-                        "unaccounted",
-                    )
-                }
-            )
-            for row in judged.iter_rows(named=True)
+            row.pop("source"): dg.MetadataValue.json(row) for row in judged.iter_rows(named=True)
         },
     )
 
 
-def _derive(key: dg.AssetKey, lake: Lake, hour: str, sources: list[str]) -> pl.DataFrame:
+def _derive(
+    key: dg.AssetKey,
+    lake: Lake,
+    hour: str,
+    sources: list[str],
+    derived: Mapping[dg.AssetKey, Future[pl.DataFrame]],
+) -> pl.DataFrame:
     table = TABLES[key]
     if key == LEDGER_KEY:
-        return lake.together(table, [lake.ledger(source, hour) for source in sources])
+        # Of what is being derived with it, the ledger counts the partials before they are written.
+        made = {
+            TABLES[each].path: derived[each].result()
+            for each in (PARTIALS_KEY, HOURS_KEY)
+            if each in derived
+        }
+        return lake.together(table, [lake.ledger(source, hour, made) for source in sources])
     if key == OUTCOMES_KEY:
         return lake.together(table, [lake.rule_outcomes(source, hour) for source in sources])
     frames = [

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
+from telemetry_assets.defs import gold, warehouse
+from telemetry_platform.clock import HOUR, hour_key
+
 REFINE = "refine_hour"
 LAYERS = ("bronze", "silver", "gold", "warehouse", "marts")
 
@@ -21,6 +24,29 @@ def refine_hour(checks: dg.AssetChecksDefinition) -> dg.UnresolvedAssetJobDefini
         executor_def=dg.in_process_executor,
         description="Bring one arrival hour from landing to the marts. Can be repeated at will.",
     )
+
+
+LEDGERS = (gold.LEDGER_KEY, warehouse.LEDGER_KEY)
+"""Assets whose check adds up an hour: in the lake, and in the warehouse."""
+
+reconcile_hour = dg.define_asset_job(
+    "reconcile_hour",
+    selection=dg.AssetSelection.assets(*LEDGERS),
+    executor_def=dg.in_process_executor,
+    description="Count every layer of one arrival hour anew and compare. Writes the ledger alone.",
+)
+
+
+@dg.schedule(
+    job=reconcile_hour,
+    cron_schedule="30 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Counts the hour that was over last.",
+)
+def reconcile_last_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the hour before the present one."""
+    hour = hour_key(context.scheduled_execution_time - HOUR)
+    return dg.RunRequest(run_key=hour, partition_key=hour)
 
 
 load_registries = dg.define_asset_job(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import polars as pl
 
     from telemetry_contracts.contract import Contract
 
@@ -22,6 +21,11 @@ _COMMON = {
     "received_hour": "Arrival hour, the partition.",
     "receipt_id": "Post or file that brought the event.",
     "contract_version": "Version of the contract at the edge.",
+    "judged_by": "Version of the contract whose rules refused the event.",
+    "landing_version": "Version of landing/events that the event was read from.",
+    "rules": "Rules that the event broke.",
+    "reasons": "Rule, dimension, field and message of every broken rule, as JSON.",
+    "payload": "Values of the event as JSON; personal ones are tokens.",
     "token_key_version": "Key version of the tokens in the row.",
     "shape": "Vendor shape the event was sent in.",
     "source_file": "CSV file the event came in, if any.",
@@ -56,6 +60,15 @@ def rows_metadata(rows: int, version: int | None = None) -> dict[str, dg.Metadat
     if version is not None:
         found["delta_version"] = dg.MetadataValue.int(version)
     return found
+
+
+def table_metadata(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """Return rows as a table of texts that Dagster shows."""
+    schema = dg.TableSchema([dg.TableColumn(name) for name in frame.columns])
+    texts = frame.select(pl.all().cast(pl.String).fill_null(""))
+    return dg.MetadataValue.table(
+        [dg.TableRecord(row) for row in texts.iter_rows(named=True)], schema
+    )
 
 
 def _describe(contract: Contract, name: str) -> str:

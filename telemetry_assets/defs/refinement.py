@@ -6,10 +6,11 @@ import dagster as dg
 import polars as pl
 
 from telemetry_assets.defs.landing import EVENTS
-from telemetry_assets.defs.metadata import column_schema, rows_metadata
+from telemetry_assets.defs.metadata import column_schema, rows_metadata, table_metadata
 from telemetry_assets.defs.partitions import RETRIES, SOURCES_TAG, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse.lake import Lake
+from telemetry_assets.lakehouse.quarantine_preview import preview
 from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -73,7 +74,7 @@ def bronze_asset(contract: Contract) -> dg.AssetsDefinition:
             metadata={
                 **rows_metadata(built.rows.height, built.version),
                 "landing_version": built.landing_version,
-                "contract_version": contract.version,
+                **_versions(lake.lake.registry[contract.source], built.rows),
             }
         )
 
@@ -110,18 +111,20 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult]:
         hour = context.partition_key
+        current = lake.lake.registry[contract.source]
         refined = lake.lake.refined(contract.source, hour)
-        version = lake.lake.write(table, refined.silver, hour)
+        version = lake.lake.write(silver_table(current), refined.silver, hour)
         overtaken = lake.lake.overtaken(contract.source, hour)
         yield dg.MaterializeResult(
             metadata={
                 **rows_metadata(refined.silver.height, version),
                 "quarantined": refined.quarantine.height,
                 "duplicates": refined.duplicates.height,
+                **_versions(current, refined.silver),
                 **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
             },
             check_results=[
-                _contract_check(contract, lake.lake, hour),
+                _contract_check(current, lake.lake, hour),
                 *_warnings_check(contract, refined.outcomes),
             ],
         )
@@ -168,7 +171,9 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
     bronze = [bronze_key(source) for source in registry.sources]
     tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES}
     descriptions = {
-        QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens.",
+        QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens. "
+        "In SQL: `marts.rpt_quarantine`, one row for each event and reason. The job "
+        "`replay_quarantined` judges them again by today's contracts.",
         DUPLICATES_KEY: "Events whose id had landed before, and the event that came first.",
     }
 
@@ -206,9 +211,19 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
             if key == QUARANTINE_KEY and not rows.is_empty():
                 counts = rows.explode("rules")["rules"].value_counts(sort=True)
                 metadata["broken_rules"] = dg.MetadataValue.json(dict(counts.rows()))
+                metadata["preview"] = table_metadata(preview(rows))
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return silver_exceptions
+
+
+def _versions(contract: Contract, rows: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    """Return the version that rows were refined by, and those that the edge had read them by."""
+    counts = rows["contract_version"].value_counts(sort=True).rows()
+    return {
+        "contract_version": dg.MetadataValue.text(contract.version),
+        "read_by_contract_versions": dg.MetadataValue.json(dict(counts)),
+    }
 
 
 def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckResult:

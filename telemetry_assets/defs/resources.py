@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 
 from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.marts_build import MartsBuilder
-from telemetry_contracts.registry import load_registry
+from telemetry_platform.contracts import contracts_in_force
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class LakeResource(dg.ConfigurableResource):
     def lake(self) -> Lake:
         """The lake, opened at first use and kept for the run."""
         if self._lake is None:
-            self._lake = Lake(get_settings(), load_registry())
+            settings = get_settings()
+            self._lake = Lake(settings, contracts_in_force(settings))
         return self._lake
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from telemetry_assets.defs.gold import LEDGER_KEY, RECONCILIATION, TABLES
-from telemetry_assets.defs.jobs import REFINE, load_registries
+from telemetry_assets.defs.gold import RECONCILIATION, TABLES
+from telemetry_assets.defs.jobs import LEDGERS, REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
 from telemetry_assets.defs.refinement import (
@@ -22,27 +22,44 @@ from telemetry_assets.defs.warehouse import warehouse_key, warehouse_keys
 from telemetry_assets.lakehouse.backlog import Backlog, Waiting, run_key
 from telemetry_assets.lakehouse.delta_log import NO_VERSION, DeltaLog
 from telemetry_assets.lakehouse.reference import registry_versions
+from telemetry_assets.lakehouse.settled import settled_hours
+from telemetry_assets.lakehouse.tables import QUARANTINE_REPLAYS, REFINED_AGAIN, YES
 from telemetry_assets.lakehouse.warehouse_schema import FILE_ERRORS, FILES
 from telemetry_contracts.registry import Registry
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJECTED
 from telemetry_platform.settings import get_settings
 
+NAME = "landing_sensor"
 LISTEN_SECONDS = 25.0
 """How long a tick listens; Dagster ends a tick after 60 s."""
 
+READ_SECONDS = 10.0
+"""How long a tick reads logs that are far ahead of it; it goes on in the next."""
+
 POLL_SECONDS = 0.2
 MAX_REQUESTS = 8
+MAX_UNFINISHED = 24
+"""Runs of this sensor that may be queued or going on. What comes now is not to wait behind more."""
+
+PRIORITY = "1"
+"""Runs of what comes now leave the queue before those of a backfill."""
+
 _RECORDS_A_TICK = 200
 REFERENCE_POLL_SECONDS = 30
 
 _WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path, LANDING_FILES.path)
+# Hours that a replay of quarantine found to come out otherwise today.
+_REQUESTED = (QUARANTINE_REPLAYS.path, (REFINED_AGAIN, YES))
 _PARTITION_TAG = "dagster/partition"
+_SENSOR_TAG = "dagster/sensor_name"
+PRIORITY_TAG = "dagster/priority"
 
 
 def landing_sensor(
     registry: Registry,
     marts: Mapping[dg.AssetKey, set[str]],
     listen_seconds: float = LISTEN_SECONDS,
+    read_seconds: float = READ_SECONDS,
 ) -> dg.SensorDefinition:
     """Build the sensor that follows the Delta logs of landing.
 
@@ -54,27 +71,33 @@ def landing_sensor(
         registry: Contracts in force.
         marts: The mart assets, each with the sources it is limited to; none means all.
         listen_seconds: How long a tick listens.
+        read_seconds: How long it reads before it asks for runs of what it has read.
     """
 
     @dg.sensor(
-        name="landing_sensor",
+        name=NAME,
         job_name=REFINE,
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Requests a run for every arrival hour that changed in landing.",
+        description="Requests a run for every arrival hour that changed in landing, or that a "
+        "replay of quarantine found to come out otherwise today.",
     )
     def follow_landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = get_settings()
         logs = {path: DeltaLog(settings, path) for path in _WATCHED}
+        logs[QUARANTINE_REPLAYS.path] = DeltaLog(settings, *_REQUESTED)
         backlog = Backlog.parse(context.cursor)
+        backlog.recognise(LANDING_EVENTS.path, registry)
         for source in registry.sources:
             _note_overtaken(context.instance, source, backlog)
         deadline = time.monotonic() + listen_seconds
         while True:
-            for path, log in logs.items():
-                backlog.add(path, log.changes_after(backlog.versions.get(path, NO_VERSION)))
+            began = time.monotonic()
+            # Its contract is about to come here, too: the next tick is one of new definitions.
+            newcomer = _read(logs, backlog, registry, began + read_seconds)
             if backlog.waiting:
-                taken = backlog.take(_busy_hours(context.instance), MAX_REQUESTS)
+                busy, own = _busy_hours(context.instance)
+                taken = backlog.take(busy, max(0, min(MAX_REQUESTS, MAX_UNFINISHED - own)))
                 if taken:
                     requests = [_request(hour, taken[hour], registry, marts) for hour in taken]
                     return dg.SensorResult(
@@ -86,10 +109,11 @@ def landing_sensor(
                             if not entry["versions"].keys().isdisjoint(_WATCHED)
                         ],
                     )
-            if time.monotonic() >= deadline:
+            if newcomer or time.monotonic() >= deadline:
                 context.update_cursor(backlog.dump())
                 return dg.SkipReason(_idle_reason(backlog))
-            time.sleep(POLL_SECONDS)
+            # A look that takes long, because much is queued, is not to be all that a tick does.
+            time.sleep(max(POLL_SECONDS, time.monotonic() - began))
 
     return follow_landing
 
@@ -122,6 +146,7 @@ def _request(
     sources = [source for source in entry["sources"] if source in registry]
     tags = {
         "dagster/retry_strategy": "ALL_STEPS",
+        PRIORITY_TAG: PRIORITY,
         SOURCES_TAG: ",".join(sources),
         VERSION_TAG: str(entry["versions"].get(LANDING_EVENTS.path, NO_VERSION)),
     }
@@ -143,7 +168,7 @@ def _request(
         asset_selection=[key for key in selected_keys(registry, marts) if key not in unchanged],
         asset_check_keys=[
             *(key for source in sources for key in silver_checks(registry[source])),
-            dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION),
+            *(dg.AssetCheckKey(ledger, RECONCILIATION) for ledger in LEDGERS),
         ],
         tags=tags,
     )
@@ -154,6 +179,28 @@ def selected_keys(registry: Registry, marts: Mapping[dg.AssetKey, set[str]]) -> 
     per_source = [key(source) for source in registry.sources for key in (bronze_key, silver_key)]
     exceptions = (QUARANTINE_KEY, DUPLICATES_KEY)
     return [*per_source, *exceptions, *TABLES, *warehouse_keys(registry), *marts]
+
+
+def _read(
+    logs: Mapping[str, DeltaLog], backlog: Backlog, registry: Registry, deadline: float
+) -> bool:
+    """Take note of what changed; tells whether that is of a source that has no contract here."""
+    newcomer = False
+    for path, log in logs.items():
+        # What nobody could read is of no source, and is loaded all the same.
+        known = registry if path == LANDING_EVENTS.path else None
+        while True:
+            before = backlog.versions.get(path, NO_VERSION)
+            changes = log.changes_after(before, deadline=deadline)
+            if before == NO_VERSION or changes.snapshot:
+                backlog.recover(path)
+            newcomer = backlog.add(path, changes, known) or newcomer
+            if changes.complete or time.monotonic() >= deadline:
+                break
+        if changes.complete and path in backlog.recovering:
+            found = backlog.recovering[path]
+            backlog.recovered(path, settled_hours(get_settings(), path) if found else ())
+    return newcomer
 
 
 def _landed(hour: str, entry: Waiting) -> dg.AssetObservation:
@@ -185,7 +232,8 @@ def _note_overtaken(instance: dg.DagsterInstance, source: str, backlog: Backlog)
     backlog.told.setdefault(asset, 0)
 
 
-def _busy_hours(instance: dg.DagsterInstance) -> set[str]:
+def _busy_hours(instance: dg.DagsterInstance) -> tuple[set[str], int]:
+    """Return the hours that are being run or are to be, and how many of the runs are ours."""
     unfinished = [
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,
@@ -193,8 +241,10 @@ def _busy_hours(instance: dg.DagsterInstance) -> set[str]:
         dg.DagsterRunStatus.STARTED,
         dg.DagsterRunStatus.CANCELING,
     ]
-    runs = instance.get_runs(dg.RunsFilter(job_name=REFINE, statuses=unfinished))
-    return {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
+    # Whatever job it is: assets that are materialized by hand have one of Dagster's own.
+    runs = instance.get_runs(dg.RunsFilter(statuses=unfinished))
+    hours = {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
+    return hours, sum(run.tags.get(_SENSOR_TAG) == NAME for run in runs)
 
 
 def _idle_reason(backlog: Backlog) -> str:

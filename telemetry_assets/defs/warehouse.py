@@ -10,6 +10,7 @@ from telemetry_assets.defs.metadata import column_schema
 from telemetry_assets.defs.partitions import RETRIES, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse import warehouse_schema as schema
+from telemetry_assets.lakehouse.reconciling import count_loaded, judge_warehouse
 from telemetry_assets.lakehouse.reference import read_registry
 from telemetry_assets.lakehouse.tables import (
     DEVICE_PROFILES,
@@ -37,6 +38,9 @@ _READERS = 4
 def warehouse_key(name: str) -> dg.AssetKey:
     """Return the key of a warehouse table's asset."""
     return dg.AssetKey(["warehouse", name])
+
+
+LEDGER_KEY = warehouse_key(schema.LEDGERS.name)
 
 
 def _loads(registry: Registry) -> list[tuple[schema.WarehouseTable, Table, dg.AssetKey]]:
@@ -86,18 +90,30 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
             )
             for key, (table, _, upstream) in loads.items()
         ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                gold.RECONCILIATION,
+                asset=LEDGER_KEY,
+                blocking=True,
+                partitions_def=arrival_hours,
+                description="The warehouse holds what gold/ledger says: rows of each source, of "
+                "quarantine and of duplicates, and the values that the partials are made of.",
+            )
+        ],
         can_subset=True,
         retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext, lake: LakeResource
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         hour = context.partition_key
         settings = lake.lake.settings
         sources = refinement.run_sources(context, lake.lake)
-        selected = [loads[key] for key in loads if key in context.selected_asset_keys]
+        # The contracts of this run, which may be newer than those the job was made from.
+        current = {warehouse_key(load[0].name): load for load in _loads(lake.lake.registry)}
+        selected = [current[key] for key in loads if key in context.selected_asset_keys]
         tables = [table for table, _, _ in selected]
-        create_tables(settings, registry)
+        create_tables(settings, lake.lake.registry)
         selected = [load for load in selected if _concerns(load[1], sources)]
         with ThreadPoolExecutor(_READERS) as pool:
             frames = list(
@@ -117,6 +133,10 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
                     "dagster/table_name": f"{schema.SCHEMA}.{name}",
                 },
             )
+        if dg.AssetCheckKey(LEDGER_KEY, gold.RECONCILIATION) in context.selected_asset_check_keys:
+            ledger = lake.lake.read(LEDGER, hour, sources)
+            counted = count_loaded(settings, ledger[SOURCE].to_list(), hour)
+            yield gold.reconciliation(LEDGER_KEY, judge_warehouse(ledger, counted))
 
     return warehouse
 

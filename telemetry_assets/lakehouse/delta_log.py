@@ -7,6 +7,8 @@ https://github.com/delta-io/delta/blob/master/PROTOCOL.md#delta-log-entries
 from __future__ import annotations
 
 import json
+import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,36 +32,57 @@ class Changes:
     Attributes:
         version: The last version that was looked at.
         partitions: Newest version that changed data, by (source, received_hour).
+        complete: Whether that was the end of the log.
+        snapshot: Whether the log was gone, so that all partitions stand for those that changed.
     """
 
     version: int
     partitions: dict[tuple[str, str], int] = field(default_factory=dict)
+    complete: bool = True
+    snapshot: bool = False
 
 
 class DeltaLog:
     """The log of one table that is partitioned by source and received_hour."""
 
-    def __init__(self, settings: Settings, path: str) -> None:
+    def __init__(self, settings: Settings, path: str, where: tuple[str, str] | None = None) -> None:
+        """Follow a table.
+
+        Args:
+            settings: Where it is.
+            path: Its path under the lake's root.
+            where: A further partition column and the value it must have.
+        """
         self._settings = settings
         self._path = path
+        self._where = where
         self._client: Any = None
 
-    def changes_after(self, version: int, limit: int = 500) -> Changes:
-        """Read the commits after `version`, at most `limit` of them.
+    def changes_after(self, version: int, limit: int = 500, deadline: float = math.inf) -> Changes:
+        """Read the commits after `version`.
+
+        Args:
+            version: The last version that was read.
+            limit: Most commits to read.
+            deadline: When to leave the rest for later, in `time.monotonic` seconds. One commit is
+                read even then.
 
         When the next commit file was cleaned up, the table's present files stand for it: every
         partition that has one counts as changed, so none is missed.
         """
-        changes = Changes(version)
+        changes = Changes(version, complete=False)
         for number in range(version + 1, version + 1 + limit):
             commit = self._commit(number)
             if commit is None:
                 if number == version + 1 and self._cleaned_up(number):
                     return self._snapshot()
+                changes.complete = True
                 break
             changes.version = number
-            for partition in touched_partitions(commit):
+            for partition in touched_partitions(commit, self._where):
                 changes.partitions[partition] = number
+            if time.monotonic() >= deadline:
+                break
         return changes
 
     def _commit(self, version: int) -> bytes | None:
@@ -89,14 +112,17 @@ class DeltaLog:
         files = pl.DataFrame(table.get_add_actions(flatten=True))
         version = table.version()
         columns = (f"partition.{SOURCE}", f"partition.{RECEIVED_HOUR}")
+        if self._where and not files.is_empty():
+            files = files.filter(pl.col(f"partition.{self._where[0]}") == self._where[1])
         pairs = files.select(columns).unique().rows() if not files.is_empty() else []
-        return Changes(version, dict.fromkeys(pairs, version))
+        return Changes(version, dict.fromkeys(pairs, version), snapshot=True)
 
 
-def touched_partitions(commit: bytes) -> set[tuple[str, str]]:
+def touched_partitions(commit: bytes, where: tuple[str, str] | None = None) -> set[tuple[str, str]]:
     """Return (source, received_hour) of the files that a commit adds or removes.
 
-    Compaction rewrites files without changing data and is left out.
+    Compaction rewrites files without changing data and is left out; so is what has another value
+    in the partition column that `where` names.
     """
     touched = set()
     for line in commit.splitlines():
@@ -104,5 +130,7 @@ def touched_partitions(commit: bytes) -> set[tuple[str, str]]:
         change = action.get("add") or action.get("remove")
         if change and change.get("dataChange") and change.get("partitionValues"):
             values = change["partitionValues"]
+            if where is not None and values[where[0]] != where[1]:
+                continue
             touched.add((values[SOURCE], values[RECEIVED_HOUR]))
     return touched

@@ -17,7 +17,9 @@ from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
+    HOUR_PARTIALS,
     LEDGER,
+    METRIC_PARTIALS,
     QUARANTINE,
     bronze_table,
     silver_table,
@@ -38,8 +40,11 @@ from telemetry_platform.delta import (
 from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deltalake import DeltaTable
 
+    from telemetry_contracts.contract import Contract
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
@@ -107,10 +112,9 @@ class Lake:
         contract = self.registry[source]
         landing = self._landing_table()
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        bronze = self._parsed(landing, source, hour)
         noted = landing.version()
         self._accepted[source, hour, noted] = count_partition(landing, where)
-        bronze = parse_payload(landed, contract)
         table = bronze_table(contract)
         inputs = {_landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
@@ -127,11 +131,20 @@ class Lake:
             landing = self._landing_table()
             before = hours_before(landing, contract, hour)
             earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
+            noted = self._noted(source, hour)
             self._before[source, hour] = before
             self._refined = {kept: v for kept, v in self._refined.items() if kept[1] == hour}
-            devices = self._devices.current() if contract.asks_registry else None
-            self._refined[key] = refine(bronze, earlier, contract, devices)
+            self._refined[key] = refine(bronze, earlier, contract, self._known(contract), noted)
         return self._refined[key]
+
+    def rehearsed(self, source: str, hour: str) -> Refined:
+        """Split what has landed in one hour by today's contract, and write nothing."""
+        contract = self.registry[source]
+        landing = self._landing_table()
+        bronze = self._parsed(landing, source, hour)
+        before = hours_before(landing, contract, hour)
+        earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
+        return refine(bronze, earlier, contract, self._known(contract), landing.version())
 
     def overtaken(self, source: str, hour: str) -> list[str]:
         """Return the hours whose silver keeps an event of which a copy arrived earlier.
@@ -172,11 +185,16 @@ class Lake:
         columns = list(table.schema)
         return pl.concat([table.schema.to_frame(), *(frame.select(columns) for frame in frames)])
 
-    def ledger(self, source: str, hour: str) -> pl.DataFrame:
+    def ledger(
+        self, source: str, hour: str, made: Mapping[str, pl.DataFrame] | None = None
+    ) -> pl.DataFrame:
         """Count what became of the accepted events of one source and hour.
 
-        Each figure is read from its own table, so that a row lost between two layers shows.
+        Each figure is read from its own table, so that a row lost between two layers shows; `made`
+        has the rows, by path, of tables that are being written with the ledger.
         """
+        made = made or {}
+        metrics = [column.name for column in self.registry[source].metrics]
         here: Partition = {RECEIVED_HOUR: hour}
         ours: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
         silver = silver_table(self.registry[source])
@@ -188,9 +206,20 @@ class Lake:
             "quarantined": self._count(QUARANTINE, ours),
             "duplicates": self._count(DUPLICATES, ours),
             "erased": 0,
+            "metric_values": _values(self.gold_input(source, hour).select(metrics)),
+            "minute_values": self._aggregated(METRIC_PARTIALS, source, hour, made),
+            "hour_values": self._aggregated(HOUR_PARTIALS, source, hour, made),
             "refined_at": utc_now(),
         }
         return pl.DataFrame([row], schema=LEDGER.schema)
+
+    def _aggregated(
+        self, table: Table, source: str, hour: str, made: Mapping[str, pl.DataFrame]
+    ) -> int:
+        """Count the values that one source's partials of an hour hold."""
+        rows = made[table.path].lazy() if table.path in made else self.scan(table, hour, [source])
+        held = rows.filter(pl.col(SOURCE) == source).select(pl.col("n").sum())
+        return int(held.collect().item())
 
     def _columns(self, table: Table, hour: str, columns: list[str]) -> pl.DataFrame:
         written = self._written.get(_part(table, hour, None))
@@ -216,6 +245,14 @@ class Lake:
     def _count(self, table: Table, where: Partition) -> int:
         return count_partition(open_table(self.settings, table.path), where)
 
+    def _noted(self, source: str, hour: str) -> int | None:
+        """Return the landing version that bronze was derived from."""
+        here = [noted for *of, noted in self._accepted if of == [source, hour]]
+        path = bronze_table(self.registry[source]).path
+        return (
+            here[-1] if here else input_version(self.settings, path, _landing_input(source, hour))
+        )
+
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
         path = bronze_table(self.registry[source]).path
@@ -232,6 +269,16 @@ class Lake:
             landing = open_table(self.settings, LANDING_EVENTS.path)
         return count_partition(landing, where)
 
+    def _parsed(self, landing: DeltaTable, source: str, hour: str) -> pl.DataFrame:
+        """Return what landed in one hour as typed columns."""
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
+        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        return parse_payload(landed, self.registry[source])
+
+    def _known(self, contract: Contract) -> pl.DataFrame | None:
+        """Return the registered devices when the contract asks for them."""
+        return self._devices.current() if contract.asks_registry else None
+
     def _landing_table(self) -> DeltaTable:
         """Return landing as it is now; reopening it would read its log again."""
         if self._landing is None:
@@ -239,6 +286,10 @@ class Lake:
         else:
             self._landing.update_incremental()
         return self._landing
+
+
+def _values(columns: pl.DataFrame) -> int:
+    return sum(column.count() for column in columns.iter_columns())
 
 
 def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:

@@ -41,6 +41,7 @@ def refine(
     earlier: pl.DataFrame,
     contract: Contract,
     devices: pl.DataFrame | None = None,
+    landing_version: int | None = None,
 ) -> Refined:
     """Split one bronze partition.
 
@@ -50,6 +51,7 @@ def refine(
             the dedup window with an id that `bronze` has, too.
         contract: The source's contract.
         devices: The registry of devices, columns of `registered.DEVICES`; None when there is none.
+        landing_version: Version of `landing/events` that `bronze` was read from.
 
     Returns:
         The split; rows within a frame are in order of arrival, so the result does not depend on
@@ -59,13 +61,17 @@ def refine(
     unique, duplicates = _first_arrivals(ordered, earlier)
     known = join_registry(unique, DEVICES.to_frame() if devices is None else devices, contract)
     judged = judge(known, (*contract_rules(contract), *registry_rules(contract)))
+    refused = judged.bad.with_columns(
+        pl.lit(contract.version).alias("judged_by"),
+        pl.lit(landing_version, pl.Int64).alias("landing_version"),
+    )
     silver = _enriched(judged.good, contract)
     outcomes = [
         judged.outcomes,
         neighbour_warnings(silver, contract),
         _uniqueness(ordered.height, duplicates.height),
     ]
-    return Refined(silver, _quarantine(judged.bad), duplicates, pl.concat(outcomes))
+    return Refined(silver, _quarantine(refused), duplicates, pl.concat(outcomes))
 
 
 def _first_arrivals(

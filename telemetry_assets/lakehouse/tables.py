@@ -45,9 +45,44 @@ QUARANTINE = Table(
         "rules": pl.List(pl.String),
         "reasons": pl.String,
         "payload": pl.String,
+        "judged_by": pl.String,
+        "landing_version": pl.Int64,
+        "source_file": pl.String,
+        "source_row": pl.Int64,
     },
 )
-"""One row per event that a rule refused; `reasons` is a JSON list, `payload` what was refused."""
+"""One row per event that a rule refused; `reasons` is a JSON list, `payload` what was refused.
+
+`contract_version` is the edge's, `judged_by` the version whose rules refused the event;
+`landing_version` is the version of `landing/events` that it was read from.
+"""
+
+REFINED_AGAIN = "refined_again"
+YES, NO = "yes", "no"
+QUARANTINE_REPLAYS = Table(
+    "silver/quarantine_replays",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        REFINED_AGAIN: pl.String,
+        "attempt_id": pl.String,
+        "asked_by": pl.String,
+        "attempted_at": UTC_TIME,
+        "contract_version": pl.String,
+        "rules": pl.List(pl.String),
+        "outcome": pl.String,
+        "rules_now": pl.List(pl.String),
+        "events": pl.Int64,
+        "examples": pl.List(pl.String),
+    },
+    partition_by=(SOURCE, RECEIVED_HOUR, REFINED_AGAIN),
+    statistics=("attempted_at",),
+)
+"""What each replay of quarantine decided: events by hour, the rules before and the rules now.
+
+`outcome` is one of `rejudging`; `refined_again` is `yes` for an hour that had to be refined again,
+which the landing sensor then asks for.
+"""
 
 DUPLICATES = Table(
     "silver/duplicates",
@@ -115,9 +150,16 @@ LEDGER = Table(
         "quarantined": pl.Int64,
         "duplicates": pl.Int64,
         "erased": pl.Int64,
+        "metric_values": pl.Int64,
+        "minute_values": pl.Int64,
+        "hour_values": pl.Int64,
         "refined_at": UTC_TIME,
     },
 )
+"""What became of an hour's accepted events, and how many values of metrics its silver has.
+
+`minute_values` and `hour_values` are how many of these the partials hold: the sum of their n.
+"""
 
 RULE_OUTCOMES = Table(
     "gold/rule_outcomes",

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from telemetry_assets.lakehouse.warehouse_columns import (
+    missing_columns,
+    narrow_columns,
+    present_columns,
+    widen_columns,
+)
 from telemetry_assets.lakehouse.warehouse_schema import SCHEMA, WarehouseTable, all_tables
 from telemetry_platform.clock import hour_start
 from telemetry_platform.layout import RECEIVED_HOUR
 from telemetry_platform.postgres import connect, dsn
 
 if TYPE_CHECKING:
-    import psycopg
-
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
@@ -38,7 +42,8 @@ def create_tables(settings: Settings, registry: Registry) -> None:
     """Create what is missing of schema `warehouse`. Safe to call again and at the same time."""
     tables = all_tables(registry)
     with connect(settings) as connection:
-        if not _missing_columns(connection, tables):
+        present = present_columns(connection, tables)
+        if not missing_columns(present, tables) and not narrow_columns(present, tables):
             return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -47,20 +52,10 @@ def create_tables(settings: Settings, registry: Registry) -> None:
             for statement in table.ddl():
                 connection.execute(statement.encode())
         # A contract may have gained a field since its table was created.
-        for table, column in _missing_columns(connection, tables):
+        present = present_columns(connection, tables)
+        for table, column in missing_columns(present, tables):
             connection.execute(table.column_ddl(column).encode())
-
-
-def _missing_columns(
-    connection: psycopg.Connection, tables: Sequence[WarehouseTable]
-) -> list[tuple[WarehouseTable, str]]:
-    rows = connection.execute(
-        "SELECT table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema = %s AND table_name = ANY(%s)",
-        (SCHEMA, [table.name for table in tables]),
-    )
-    present = set(rows.fetchall())
-    return [(t, column) for t in tables for column in t.columns if (t.name, column) not in present]
+        widen_columns(connection, narrow_columns(present, tables))
 
 
 def create_day(settings: Settings, tables: Sequence[WarehouseTable], hour: str) -> None:

@@ -17,6 +17,7 @@ from telemetry_assets.lakehouse.tables import (
     LEDGER,
     METRIC_PARTIALS,
     QUARANTINE,
+    QUARANTINE_REPLAYS,
     RULE_OUTCOMES,
 )
 from telemetry_contracts.contract import Contract
@@ -229,15 +230,20 @@ USERS = WarehouseTable(
     {"user_id": pl.String, "birth_year": pl.Int32, "sex": pl.String},
     by_day=False,
 )
+QUARANTINE_ATTEMPTS = WarehouseTable(
+    "quarantine_replays", _loaded(QUARANTINE_REPLAYS.columns), by_day=False
+)
+"""Replaced whole by each replay, like a registry."""
 
 HOURLY = (
     *(PARTIALS, HOURS, PROFILES, QUARANTINED, DUPLICATED),
     *(REJECTED, FILES, FILE_ERRORS, LEDGERS, OUTCOMES),
 )
 REGISTRIES = (DEVICES, USERS)
+REPLACED_WHOLE = (*REGISTRIES, QUARANTINE_ATTEMPTS)
 
 
 def all_tables(registry: Registry) -> tuple[WarehouseTable, ...]:
     """Return every table of the warehouse."""
     events = tuple(event_table(contract) for contract in registry.values())
-    return (*events, *HOURLY, *REGISTRIES)
+    return (*events, *HOURLY, *REPLACED_WHOLE)

@@ -64,5 +64,6 @@ def test_checks_that_guard_what_follows_block_it(definitions: dg.Definitions) ->
         (key.asset_key.to_user_string(), key.name): graph.get_check_spec(key)
         for key in graph.asset_check_keys
     }
-    for wanted in (("gold/ledger", "reconciliation"), ("silver/mobile", "contract")):
+    reconciled = [(f"{layer}/ledger", "reconciliation") for layer in ("gold", "warehouse")]
+    for wanted in (*reconciled, ("silver/mobile", "contract")):
         assert specs[wanted].blocking

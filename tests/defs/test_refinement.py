@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from telemetry_assets.defs.sensors import landing_sensor
@@ -44,6 +45,22 @@ def materialize(
             asset_selection=list(selection),
             instance=instance,
             tags={"telemetry/sources": sources} if sources else {},
+            raise_on_error=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def reconcile(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Any:
+    """Return what counts one hour anew; the warehouse is not there."""
+    job = definitions.resolve_job_def("reconcile_hour")
+
+    def run() -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            partition_key=HOUR,
+            asset_selection=[dg.AssetKey(["gold", "ledger"])],
+            instance=instance,
             raise_on_error=False,
         )
 
@@ -149,6 +166,28 @@ def test_reconciliation_turns_red_and_names_the_source_when_a_row_is_lost(
     assert check.metadata["wearable"].value["unaccounted"] == 1
     assert check.metadata["environment"].value["unaccounted"] == 0
     assert materialize().success
+
+
+@pytest.mark.parametrize("lost", ["silver/wearable", "gold/metric_partials", "gold/hour_partials"])
+def test_counting_an_hour_anew_finds_a_row_that_any_layer_lost(
+    materialize: Any, reconcile: Any, filled: Settings, lost: str
+) -> None:
+    assert materialize().success
+    assert outcomes(reconcile()) == {"gold/ledger: reconciliation": True}
+    table = open_table(filled, lost)
+    assert table is not None
+    row = pl.scan_delta(table).filter(pl.col("source") == "wearable").first().collect()
+    key = "event_id" if lost.startswith("silver") else "first_at"
+    table.delete(f"source = 'wearable' AND {key} = '{row[key].cast(pl.String)[0]}'")
+    result = reconcile()
+    assert outcomes(result) == {"gold/ledger: reconciliation": False}
+    assert not result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert [name for name, account in check.metadata.items() if not account.value["adds_up"]] == [
+        "wearable"
+    ]
+    assert materialize().success
+    assert outcomes(reconcile()) == {"gold/ledger: reconciliation": True}
 
 
 def test_an_hour_in_which_nothing_landed_is_materialized_empty(

@@ -185,20 +185,14 @@ def test_an_hour_that_runs_twice_rewrites_no_row(marts: Marts) -> None:
 
 
 def test_aggregates_equal_a_direct_computation(marts: Marts) -> None:
-    events = lake()
-    marts.refine(events, *HOURS)
-    buckets = {
-        "agg_metric_minutes": ("event_minute", lambda t: t.replace(second=0)),
-        "agg_metric_hours": ("event_hour", lambda t: t.replace(minute=0, second=0)),
-        "agg_metric_days": ("event_day", lambda t: t.date()),
-    }
-    for mart, (column, bucket) in buckets.items():
-        expected = direct(events, lambda e, bucket=bucket: bucket(e.event_time))
-        assert_statistics(marts, mart, column, expected)
-    files = [event for event in events if event.source_file]
-    assert_statistics(
-        marts, "agg_file_metrics", "source_file", direct(files, lambda e: e.source_file)
-    )
+    marts.refine(lake(), *HOURS)
+    assert_aggregates(marts, lake())
+
+
+def test_the_same_events_in_other_arrival_hours_give_the_same_aggregates(marts: Marts) -> None:
+    scattered = [replace(e, arrived=10 + i * i % 3) for i, e in enumerate(reversed(lake()))]
+    marts.refine(scattered, 12, 10, 11)
+    assert_aggregates(marts, lake())
 
 
 def test_a_late_event_changes_its_own_minute_hour_and_day_alone(marts: Marts) -> None:
@@ -266,12 +260,32 @@ def test_a_device_that_moves_has_a_row_per_place_in_event_time(marts: Marts) -> 
     assert marts.query(places) == [("garden", at[0], at[1], False), ("attic", at[1], None, True)]
 
 
-def test_a_row_that_is_lost_after_silver_is_reported(marts: Marts) -> None:
+def test_a_row_or_a_partial_that_is_lost_after_silver_is_reported(marts: Marts) -> None:
     write_partition(marts.connection, lake(), 10)
     marts.connection.execute("delete from warehouse.wearable where event_id = 'w3'")
+    marts.connection.execute("""
+        delete from warehouse.metric_partials
+        where source = 'environment' and event_minute = timestamptz '2026-11-22 10:00+00'
+    """)
     marts.build("run")
     report = "select source, adds_up from marts.rpt_reconciliation order by 1"
-    assert marts.query(report) == [("environment", True), ("mobile", True), ("wearable", False)]
+    assert marts.query(report) == [("environment", False), ("mobile", True), ("wearable", False)]
+
+
+def assert_aggregates(marts: Marts, events: list[Event]) -> None:
+    """The marts of metrics hold what the values of these events come to."""
+    buckets = {
+        "agg_metric_minutes": ("event_minute", lambda t: t.replace(second=0)),
+        "agg_metric_hours": ("event_hour", lambda t: t.replace(minute=0, second=0)),
+        "agg_metric_days": ("event_day", lambda t: t.date()),
+    }
+    for mart, (column, bucket) in buckets.items():
+        expected = direct(events, lambda e, bucket=bucket: bucket(e.event_time))
+        assert_statistics(marts, mart, column, expected)
+    files = [event for event in events if event.source_file]
+    assert_statistics(
+        marts, "agg_file_metrics", "source_file", direct(files, lambda e: e.source_file)
+    )
 
 
 def direct(

@@ -13,15 +13,22 @@ import pytest
 from psycopg import sql
 
 from telemetry_assets.lakehouse import warehouse_schema as schema
-from telemetry_assets.lakehouse.tables import LEDGER
+from telemetry_assets.lakehouse.lake import Lake
+from telemetry_assets.lakehouse.quarantine_replay import attempts, load_attempts, replay_quarantine
+from telemetry_assets.lakehouse.reconciling import count_loaded, judge_warehouse
+from telemetry_assets.lakehouse.tables import LEDGER, QUARANTINE
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
 from telemetry_contracts.frames import silver_schema
 from telemetry_contracts.registry import Registry
 from telemetry_platform.clock import hour_start
+from telemetry_platform.replay.rejections import Selection
 from telemetry_platform.settings import Settings
+from tests.unit.telemetry_assets.landed import HOUR as LANDED_HOUR
+from tests.unit.telemetry_assets.landed import land, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from telemetry_assets.lakehouse.warehouse_schema import WarehouseTable
 
@@ -190,6 +197,30 @@ def test_json_arrives_as_json_and_lists_as_arrays(
     assert found == [(["range.x", "enum.y"], [reason], None)]
 
 
+@pytest.mark.parametrize("lost", ["wearable", "quarantine", "metric_partials", "hour_partials"])
+def test_a_row_that_the_warehouse_lost_does_not_add_up(
+    settings: Settings, registry: Registry, database: psycopg.Connection, lost: str
+) -> None:
+    event = {"event_id": "e", "source": "wearable", "device_id": "d", "event_time": NOON}
+    silver = pl.DataFrame([event], schema=silver_schema(registry["wearable"]))
+    columns = schema.QUARANTINED.columns | {"received_hour": pl.String}
+    refused = pl.DataFrame([event | {"reasons": "[]"}], schema=columns)
+    load(settings, schema.event_table(registry["wearable"]), silver)
+    load(settings, schema.QUARANTINED, refused)
+    load(settings, schema.PARTIALS, partials("d"))
+    load(settings, schema.HOURS, partials("d", table=schema.HOURS))
+    figures = {"silver": 1, "quarantined": 1, "minute_values": 3, "hour_values": 3}
+    account = ledger("wearable", 2).with_columns(**{k: pl.lit(v) for k, v in figures.items()})
+
+    def adds_up() -> bool:
+        counted = count_loaded(settings, ["wearable"], HOUR)
+        return judge_warehouse(account, counted)["adds_up"].item()
+
+    assert adds_up()
+    database.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("warehouse", lost)))
+    assert not adds_up()
+
+
 def test_a_load_that_fails_leaves_every_table_as_it_was(
     settings: Settings, database: psycopg.Connection
 ) -> None:
@@ -240,6 +271,24 @@ def test_a_registry_is_replaced_whole(settings: Settings, database: psycopg.Conn
     replace_registry(settings, schema.USERS, users("u1", "u2"))
     assert replace_registry(settings, schema.USERS, users("u3")) == 1
     assert rows(database, "SELECT user_id, birth_year FROM warehouse.users") == [("u3", 1980)]
+
+
+def test_the_history_of_quarantine_replays_is_loaded_whole_however_often(
+    settings: Settings, registry: Registry, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    here = settings.model_copy(update={"lake_root": str(tmp_path)})
+    lake = Lake(here, registry)
+    land(here, registry, "wearable", [watch(0, 7)])
+    lake.build_bronze("wearable", LANDED_HOUR)
+    refused = lake.together(QUARANTINE, [lake.refined("wearable", LANDED_HOUR).quarantine])
+    lake.write(QUARANTINE, refused, LANDED_HOUR, ["wearable"])
+    for number in (1, 2):
+        replay_quarantine(lake, Selection(), "a test", dry_run=False)
+        assert load_attempts(here, registry) == load_attempts(here, registry) == number
+    query = "SELECT attempt_id, received_hour, rules, outcome FROM warehouse.quarantine_replays"
+    found = (hour_start(LANDED_HOUR), ["range.heart_rate_bpm"], "refused")
+    ids = attempts(here)["attempt_id"]
+    assert sorted(rows(database, query)) == sorted((each, *found) for each in ids)
 
 
 def test_a_contract_that_gains_a_field_gains_a_column(

@@ -59,7 +59,8 @@ create table warehouse.device_profiles (
 create table warehouse.quarantine (
     received_hour timestamptz not null, source text not null, event_id text, device_id text,
     event_time timestamptz, received_at timestamptz, receipt_id text, contract_version text,
-    rules text[], reasons jsonb, payload text
+    rules text[], reasons jsonb, payload text, judged_by text, landing_version bigint,
+    source_file text, source_row bigint
 );
 
 create table warehouse.duplicates (
@@ -75,7 +76,8 @@ create table warehouse.rejected (
 create table warehouse.ledger (
     received_hour timestamptz not null, source text not null, accepted bigint not null,
     silver bigint not null, quarantined bigint not null, duplicates bigint not null,
-    erased bigint not null, refined_at timestamptz
+    erased bigint not null, metric_values bigint, minute_values bigint, hour_values bigint,
+    refined_at timestamptz
 );
 
 create table warehouse.rule_outcomes (

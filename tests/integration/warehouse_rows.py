@@ -211,17 +211,21 @@ def write_partition(connection: psycopg.Connection, events: list[Event], hour: i
     write_profiles(connection, held, received_hour)
     for table in SOURCES:
         count = sum(event.source == table for event in held)
+        values = sum(row[0] for key, row in minutes.items() if key[0] == table)
         insert(
             connection,
             "ledger",
             {
                 "received_hour": received_hour,
                 "source": table,
-                "accepted": count + 1,
+                "accepted": count,
                 "silver": count,
                 "quarantined": 0,
-                "duplicates": 1,
+                "duplicates": 0,
                 "erased": 0,
+                "metric_values": values,
+                "minute_values": values,
+                "hour_values": values,
                 "refined_at": received_hour + timedelta(hours=1),
             },
         )

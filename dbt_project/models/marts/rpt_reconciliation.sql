@@ -44,6 +44,62 @@ mart_counts as (
 
 ),
 
+quarantine_counts as (
+
+    select
+        received_hour,
+        source,
+        count(*) as warehouse_quarantined
+    from {{ ref('stg_quarantined_events') }}
+    {% if is_hour_run() -%}
+    where received_hour = {{ arrival_hour() }}
+    {% endif -%}
+    group by received_hour, source
+
+),
+
+duplicate_counts as (
+
+    select
+        received_hour,
+        source,
+        count(*) as warehouse_duplicates
+    from {{ ref('stg_duplicate_events') }}
+    {% if is_hour_run() -%}
+    where received_hour = {{ arrival_hour() }}
+    {% endif -%}
+    group by received_hour, source
+
+),
+
+minute_counts as (
+
+    select
+        received_hour,
+        source,
+        sum(n)::bigint as warehouse_minute_values
+    from {{ ref('stg_metric_partials') }}
+    {% if is_hour_run() -%}
+    where received_hour = {{ arrival_hour() }}
+    {% endif -%}
+    group by received_hour, source
+
+),
+
+hour_counts as (
+
+    select
+        received_hour,
+        source,
+        sum(n)::bigint as warehouse_hour_values
+    from {{ ref('stg_hour_partials') }}
+    {% if is_hour_run() -%}
+    where received_hour = {{ arrival_hour() }}
+    {% endif -%}
+    group by received_hour, source
+
+),
+
 -- Rows that the ledger does not know must show as well.
 joined as (
 
@@ -57,10 +113,21 @@ joined as (
         coalesce(ledger.erased, 0) as erased,
         coalesce(warehouse_counts.warehouse_rows, 0) as warehouse_rows,
         coalesce(mart_counts.mart_rows, 0) as mart_rows,
+        coalesce(quarantine_counts.warehouse_quarantined, 0) as warehouse_quarantined,
+        coalesce(duplicate_counts.warehouse_duplicates, 0) as warehouse_duplicates,
+        ledger.metric_values,
+        ledger.minute_values,
+        ledger.hour_values,
+        coalesce(minute_counts.warehouse_minute_values, 0) as warehouse_minute_values,
+        coalesce(hour_counts.warehouse_hour_values, 0) as warehouse_hour_values,
         ledger.refined_at
     from ledger
     full join warehouse_counts using (received_hour, source)
     full join mart_counts using (received_hour, source)
+    full join quarantine_counts using (received_hour, source)
+    full join duplicate_counts using (received_hour, source)
+    full join minute_counts using (received_hour, source)
+    full join hour_counts using (received_hour, source)
 
 ),
 
@@ -79,12 +146,31 @@ final as (
         erased,
         warehouse_rows,
         mart_rows,
+        warehouse_quarantined,
+        warehouse_duplicates,
+        metric_values,
+        minute_values,
+        hour_values,
+        warehouse_minute_values,
+        warehouse_hour_values,
         accepted - silver - quarantined - duplicates - erased as unaccounted,
 
         ---------- booleans
         accepted = silver + quarantined + duplicates + erased
         and silver = warehouse_rows
-        and silver = mart_rows as adds_up,
+        and silver = mart_rows
+        and quarantined = warehouse_quarantined
+        and duplicates = warehouse_duplicates
+        -- A ledger of an older version does not know its values: there is nothing to compare.
+        and (
+            metric_values is null
+            or (
+                metric_values = minute_values
+                and metric_values = hour_values
+                and metric_values = warehouse_minute_values
+                and metric_values = warehouse_hour_values
+            )
+        ) as adds_up,
 
         ---------- timestamps
         refined_at

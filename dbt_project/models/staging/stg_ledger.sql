@@ -18,6 +18,9 @@ renamed as (
         quarantined,
         duplicates,
         erased,
+        metric_values,
+        minute_values,
+        hour_values,
 
         ---------- timestamps
         received_hour,

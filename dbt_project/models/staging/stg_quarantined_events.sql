@@ -15,8 +15,14 @@ renamed as (
         device_id,
         receipt_id,
 
+        ---------- provenance
+        source_file,
+        source_row,
+        landing_version,
+
         ---------- text
         contract_version,
+        judged_by,
         rules,
         reasons,
         payload,

@@ -69,10 +69,7 @@ def test_a_column_that_the_contract_requires_may_not_be_null(
 def test_text_of_another_form_fails(registry: Registry, wrong: str) -> None:
     contract = registry["wearable"]
     form = {"pattern": "^[A-Z][a-z]+$", "min_length": 2, "max_length": 6, "enum": ()}
-    fields = tuple(
-        replace(f, **form) if f.name == "sleep_state" else f  # ty: ignore[invalid-argument-type]
-        for f in contract.fields
-    )
+    fields = tuple(replace(f, **form) if f.name == "sleep_state" else f for f in contract.fields)
     strict = replace(contract, fields=fields)
     rows = bronze(registry, "wearable", [watch(0, 60, state="Light")])
     sound = refine(rows, NOBODY, strict).silver

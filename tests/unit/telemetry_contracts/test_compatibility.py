@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from telemetry_contracts.compatibility import RELEASED, check, release
-from telemetry_contracts.contract import ContractError, Field, LogicalType
+from telemetry_contracts.contract import (
+    CANONICAL_SHAPE,
+    ContractError,
+    Field,
+    FieldPath,
+    LogicalType,
+)
 from telemetry_contracts.registry import SOURCES, Registry, load_registry
 
 if TYPE_CHECKING:
@@ -40,18 +46,31 @@ def only(name: str, **changes: Any) -> Callable[[Field], Field]:
     return lambda field: replace(field, **changes) if field.name == name else field
 
 
-BREAKS = {
-    "removed": (
-        "wearable",
-        lambda f: None if f.name == "step_count" else f,
-        "step_count: .*removed",
-    ),
+def renamed(field: Field, name: str) -> Field:
+    old = FieldPath(CANONICAL_SHAPE, (field.name,))
+    return replace(field, name=name, paths=(*field.paths, old))
+
+
+MISFITS = {
     "type": (
         "mobile",
         only("battery_level_percent", logical_type=LogicalType.INTEGER),
         "battery_level_percent: the type changed from number to integer",
     ),
     "unit": ("environment", only("pressure_hpa", unit="Pa"), "unit changed from hPa to Pa"),
+}
+"""What no version may do, because rows that are stored would say something else."""
+BREAKS = {
+    "removed": (
+        "wearable",
+        lambda f: None if f.name == "step_count" else f,
+        "step_count: .*removed",
+    ),
+    "renamed": (
+        "wearable",
+        lambda f: renamed(f, "steps_taken") if f.name == "step_count" else f,
+        "step_count: the field was renamed to steps_taken",
+    ),
     "enum value": ("wearable", only("sleep_state", enum=("awake",)), "the enum lost asleep"),
     "enum": ("mobile", only("os_name", enum=("android",)), "os_name: .*limited to an enum"),
     "required": ("mobile", only("latitude", required=True), "latitude: the field became required"),
@@ -85,6 +104,36 @@ def test_a_change_that_breaks_readers_is_refused(
 def test_a_new_major_version_may_break(registry: Registry, released: Path, case: str) -> None:
     source, change, _ = BREAKS[case]
     assert check(altered(registry, source, change, "2.0.0"), released) == []
+
+
+@pytest.mark.parametrize("case", MISFITS)
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "2.0.0"])
+def test_no_version_may_change_what_stored_values_mean(
+    registry: Registry, released: Path, case: str, version: str
+) -> None:
+    source, change, complaint = MISFITS[case]
+    (problem,) = check(altered(registry, source, change, version), released)
+    assert problem.endswith("give the field another name")
+    assert re.search(complaint, problem), problem
+
+
+def test_whole_numbers_may_become_numbers_in_a_minor_version(
+    registry: Registry, released: Path
+) -> None:
+    widen = only("device_sdk", logical_type=LogicalType.NUMBER)
+    assert check(altered(registry, "mobile", widen, "1.1.0"), released) == []
+    assert check(altered(registry, "mobile", widen), released) == [
+        "mobile: fields changed; raise the version to 1.1.0"
+    ]
+
+
+def test_further_values_and_names_are_no_break(registry: Registry, released: Path) -> None:
+    grown = only("sleep_state", enum=("asleep", "awake", "dozing"))
+    assert check(altered(registry, "wearable", grown, "1.1.0"), released) == []
+    synonym = FieldPath(CANONICAL_SHAPE, ("pulse",))
+    rate = registry["wearable"].field("heart_rate_bpm")
+    named = only(rate.name, paths=(*rate.paths, synonym))
+    assert check(altered(registry, "wearable", named), released) == []
 
 
 def test_a_new_optional_field_needs_a_new_minor_version(registry: Registry, released: Path) -> None:
