@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from telemetry_assets.lakehouse.aggregating import required_columns
 from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
+from telemetry_assets.lakehouse.hourly_tables import HourlyTables
 from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
@@ -28,13 +29,11 @@ from telemetry_contracts.frames import parse_payload
 from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import (
     Partition,
-    cast_strict,
     count_partition,
     ensure_table,
     input_version,
     open_table,
     replace_partition,
-    scan_partition,
     scan_table,
 )
 from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Table
@@ -58,50 +57,17 @@ class Bronze:
     landing_version: int
 
 
-@dataclass(frozen=True)
-class _Written:
-    version: int
-    rows: pl.DataFrame
-
-
-class Lake:
-    """The Delta tables of one bucket, by arrival hour.
-
-    Hours are partition keys such as `2026-11-22T14` (UTC). Writing a partition replaces it whole,
-    in one commit.
-    """
+class Lake(HourlyTables):
+    """What becomes of the events of one bucket, by source and arrival hour."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.registry = registry
         self._refined: dict[tuple[str, str, int], Refined] = {}
         self._before: dict[tuple[str, str], pl.DataFrame] = {}
         self._landing: DeltaTable | None = None
         self._accepted: dict[tuple[str, str, int], int] = {}
-        self._written: dict[tuple[str, str, tuple[str, ...]], _Written] = {}
         self._devices = DeviceRegistry(settings)
-
-    def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
-        """Return one hour of `table`, of all sources or of some.
-
-        What this process wrote is returned as it was written.
-        """
-        written = self._written.get(_part(table, hour, sources))
-        return self.scan(table, hour, sources).collect() if written is None else written.rows
-
-    def scan(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.LazyFrame:
-        """Return one hour of `table` as a lazy frame, from storage."""
-        where = _where(table, hour, sources)
-        return scan_partition(self.settings, table.path, where, table.schema)
-
-    def write(
-        self, table: Table, frame: pl.DataFrame, hour: str, sources: list[str] | None = None
-    ) -> int:
-        """Replace one hour of `table`; returns the table's new version."""
-        rows = cast_strict(frame, table.schema)
-        version = replace_partition(self.settings, table, rows, _where(table, hour, sources))
-        self._keep(_part(table, hour, sources), _Written(version, rows))
-        return version
 
     def build_bronze(self, source: str, hour: str) -> Bronze:
         """Derive bronze of one hour from landing.
@@ -118,14 +84,14 @@ class Lake:
         table = bronze_table(contract)
         inputs = {_landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
-        self._keep(_part(table, hour, None), _Written(version, bronze))
+        self.keep(table, hour, version, bronze)
         return Bronze(bronze, version, noted)
 
     def refined(self, source: str, hour: str) -> Refined:
         """Split one bronze partition; the same version is split once in a process."""
         contract = self.registry[source]
         table = bronze_table(contract)
-        key = (source, hour, self._version(table, hour))
+        key = (source, hour, self.written_version(table, hour))
         if key not in self._refined:
             bronze = self.read(table, hour)
             landing = self._landing_table()
@@ -154,7 +120,7 @@ class Lake:
         `hour` itself is among the hours when an earlier one grew meanwhile.
         """
         contract = self.registry[source]
-        bronze = self._columns(bronze_table(contract), hour, ["event_id"])
+        bronze = self.columns(bronze_table(contract), hour, ["event_id"])
         hours = later_hours(self.settings, contract, hour, bronze["event_id"])
         landing = self._landing_table()
         before = hours_before(landing, contract, hour)
@@ -167,7 +133,7 @@ class Lake:
     def silver(self, source: str, hour: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return silver rows of one hour, all columns or some."""
         table = silver_table(self.registry[source])
-        return self._columns(table, hour, columns or list(table.schema))
+        return self.columns(table, hour, columns or list(table.schema))
 
     def gold_input(self, source: str, hour: str) -> pl.DataFrame:
         """Return the silver columns that gold reads."""
@@ -178,12 +144,6 @@ class Lake:
         return self.refined(source, hour).outcomes.with_columns(
             pl.lit(source).alias(SOURCE), pl.lit(hour).alias(RECEIVED_HOUR)
         )
-
-    @staticmethod
-    def together(table: Table, frames: list[pl.DataFrame]) -> pl.DataFrame:
-        """Return frames of one table as one, also when there is none."""
-        columns = list(table.schema)
-        return pl.concat([table.schema.to_frame(), *(frame.select(columns) for frame in frames)])
 
     def ledger(
         self, source: str, hour: str, made: Mapping[str, pl.DataFrame] | None = None
@@ -202,9 +162,9 @@ class Lake:
             SOURCE: source,
             RECEIVED_HOUR: hour,
             "accepted": self._count_accepted(source, hour),
-            "silver": self._count(silver, here),
-            "quarantined": self._count(QUARANTINE, ours),
-            "duplicates": self._count(DUPLICATES, ours),
+            "silver": self.count(silver, here),
+            "quarantined": self.count(QUARANTINE, ours),
+            "duplicates": self.count(DUPLICATES, ours),
             "erased": 0,
             "metric_values": _values(self.gold_input(source, hour).select(metrics)),
             "minute_values": self._aggregated(METRIC_PARTIALS, source, hour, made),
@@ -220,30 +180,6 @@ class Lake:
         rows = made[table.path].lazy() if table.path in made else self.scan(table, hour, [source])
         held = rows.filter(pl.col(SOURCE) == source).select(pl.col("n").sum())
         return int(held.collect().item())
-
-    def _columns(self, table: Table, hour: str, columns: list[str]) -> pl.DataFrame:
-        written = self._written.get(_part(table, hour, None))
-        if written is not None:
-            return written.rows.select(columns)
-        return self.scan(table, hour).select(columns).collect()
-
-    def _version(self, table: Table, hour: str) -> int:
-        """Return the version with which this process wrote `hour`, else the present one."""
-        written = self._written.get(_part(table, hour, None))
-        if written is not None:
-            return written.version
-        delta = open_table(self.settings, table.path)
-        return -1 if delta is None else delta.version()
-
-    def _keep(self, part: tuple[str, str, tuple[str, ...]], written: _Written) -> None:
-        """Keep what was written of one hour, for the steps that come after."""
-        _, hour, _ = part
-        for key in [key for key in self._written if key[1] != hour]:
-            del self._written[key]
-        self._written[part] = written
-
-    def _count(self, table: Table, where: Partition) -> int:
-        return count_partition(open_table(self.settings, table.path), where)
 
     def _noted(self, source: str, hour: str) -> int | None:
         """Return the landing version that bronze was derived from."""
@@ -290,19 +226,6 @@ class Lake:
 
 def _values(columns: pl.DataFrame) -> int:
     return sum(column.count() for column in columns.iter_columns())
-
-
-def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
-    where: Partition = {RECEIVED_HOUR: hour}
-    if sources is not None and SOURCE in table.partition_by:
-        where[SOURCE] = sources
-    return where
-
-
-def _part(table: Table, hour: str, sources: list[str] | None) -> tuple[str, str, tuple[str, ...]]:
-    """Name what `_where` selects."""
-    named = sources if sources is not None and SOURCE in table.partition_by else ()
-    return table.path, hour, tuple(named)
 
 
 def _landing_input(source: str, hour: str) -> str:
