@@ -57,9 +57,9 @@ def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
     return run_demo(stack, wanted, Console(quiet=True))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start a browser."""
+    """Start a browser; while it runs, its event loop lets no other start in this thread."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started

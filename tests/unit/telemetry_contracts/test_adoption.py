@@ -109,12 +109,12 @@ def test_a_built_in_contract_is_followed_by_a_newer_one_and_by_no_other(
     folder: Path, follower: ContractFolder
 ) -> None:
     text = (SOURCES / "wearable.odcs.yaml").read_text()
-    assert text.count("\nversion: 1.0.0\n") == 1
+    assert text.count("\nversion: 1.1.0\n") == 1
     put(folder, text.replace("metric, value: true", "metric, value: false"), "wearable")
     found = follower.look()
     assert "no longer a metric" in found.refused["wearable.odcs.yaml"]
     assert found.registry["wearable"].metrics
-    put(folder, text.replace("\nversion: 1.0.0\n", "\nversion: 1.3.0\n"), "wearable")
+    put(folder, text.replace("\nversion: 1.1.0\n", "\nversion: 1.3.0\n"), "wearable")
     assert follower.look().registry["wearable"].version == "1.3.0"
 
 
