@@ -160,11 +160,14 @@ def test_the_check_of_a_source_shows_its_scores_in_dagster(
     assert stored
     with browser.new_page(viewport={"width": 1600, "height": 1000}) as page:
         page.goto(f"{stack.dagster_url}/assets/reports/quality?view=checks&checkDetail=mobile")
-        page.get_by_text("most broken rule").first.wait_for(timeout=LOADED_MS)
+        scores = page.locator("tr", has_text="scores")
+        scores.first.wait_for(timeout=LOADED_MS)
         page.wait_for_load_state("networkidle")
         page.screenshot(path=pictures / "quality-check.png")
         for name in NAMES:
             assert page.get_by_text(name, exact=True).first.is_visible()
+        scores.get_by_text("[Show Markdown]").first.click()
+        page.get_by_role("dialog").get_by_text("most broken rule").wait_for(timeout=LOADED_MS)
 
 
 def _query(stack: Settings, sql: str) -> list[tuple[Any, ...]]:
