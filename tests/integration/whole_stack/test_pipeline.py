@@ -18,6 +18,8 @@ import pytest
 from rich.console import Console
 
 from device_sim.csv_files import CsvFile
+from telemetry_assets.lakehouse.reference import read_registry
+from telemetry_assets.lakehouse.warehouse_schema import DEVICES
 from telemetry_cli.demo_run import DemoInput, run_demo
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_platform.postgres import dsn
@@ -129,7 +131,7 @@ def test_a_partition_materialized_again_changes_nothing(
 ) -> None:
     assert report.problem == ""
     dagster = DagsterClient(stack.dagster_url)
-    _wait(lambda: not dagster.unfinished_runs())
+    _wait(lambda: _knows_its_devices(stack) and not dagster.unfinished_runs())
     hours = [row[0] for row in _query(stack, _HOURS)]
     before = _contents(stack)
     for hour in hours:
@@ -142,6 +144,7 @@ def test_a_partition_materialized_again_changes_nothing(
 def test_a_backfill_from_the_ui_changes_nothing(stack: Settings, report: DemoReport) -> None:
     assert report.problem == ""
     dagster = DagsterClient(stack.dagster_url)
+    _wait(lambda: _knows_its_devices(stack) and not dagster.unfinished_runs())
     hours = [row[0] for row in _query(stack, _HOURS)]
     before = _contents(stack)
     backfill = dagster.launch_backfill([["silver", "wearable"], ["gold", "ledger"]], hours)
@@ -184,6 +187,14 @@ def _contents(stack: Settings) -> dict[str, Counter[str]]:
             for row in _query(stack, f"select r::text from (select {columns} from marts.{mart}) r")  # noqa: S608
         )
         for mart, columns in _COMPARED.items()
+    }
+
+
+def _knows_its_devices(stack: Settings) -> bool:
+    """Tell whether the registry in the bucket, which another demo replaces, has been loaded."""
+    registered = set(read_registry(stack, DEVICES)["device_id"])
+    return registered == {
+        row[0] for row in _query(stack, "select device_id from warehouse.devices")
     }
 
 
