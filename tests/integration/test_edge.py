@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -226,15 +227,20 @@ def test_many_small_files_cost_few_commits(stack: EmbeddedStack) -> None:
 def test_a_stop_answers_and_keeps_what_is_under_way(
     stack: EmbeddedStack, http: httpx.Client
 ) -> None:
+    begun = Event()
+
     def post(number: int) -> int:
         event = {"session": {"id": "stop", "timestamp": f"2026-01-05T10:00:00.{number:06d}"}}
         try:
-            return http.post("/ingest", json=event).status_code
+            status = http.post("/ingest", json=event).status_code
         except httpx.TransportError:
             return 0
+        begun.set()
+        return status
 
     with ThreadPoolExecutor(16) as pool:
         answers = pool.map(post, range(400))
+        assert begun.wait(DEADLINE_SECONDS)
         stack.restart("edge")
         acknowledged = list(answers).count(HTTPStatus.OK)
     landed = rows(stack, LANDING_EVENTS).filter(pl.col("device_id") == "session:stop")
