@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from access_api.negotiation import MediaType
+from telemetry_platform.problems import PROBLEM_SCHEMA
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -21,17 +22,6 @@ _PROBLEMS = {
     "406": "No media type that can be had is accepted.",
     "429": "Too many requests without a valid key came from this address.",
     "503": "Not now: the database is away or slow, the marts are not built, or too much is asked.",
-}
-_PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "description": "Problem details, RFC 9457.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
 }
 _TAG = {"description": "Names this answer; send it as If-None-Match.", "schema": {"type": "string"}}
 _LINK = {"description": 'The rows behind these, `rel="next"`.', "schema": {"type": "string"}}
@@ -90,7 +80,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     components = document.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = _PROBLEM
+    components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     for path in document["paths"].values():

@@ -7,6 +7,7 @@ from typing import Any
 
 from telemetry_contracts.contract import Contract, Field, FieldPath, LogicalType, Shape
 from telemetry_contracts.registry import Registry
+from telemetry_platform.problems import PROBLEM_SCHEMA
 
 _JSON_TYPES: dict[LogicalType, list[str]] = {
     LogicalType.STRING: ["string"],
@@ -62,17 +63,6 @@ _ANSWER: dict[str, Any] = {
         },
     },
 }
-_PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "description": "Problem details, RFC 9457.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-}
 _RETRY_AFTER: dict[str, Any] = {
     "Retry-After": {
         "required": True,
@@ -91,7 +81,7 @@ _IDEMPOTENCY: dict[str, Any] = {
 
 def openapi_document(registry: Registry, version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the edge for the sources in `registry`."""
-    schemas = {"Answer": _ANSWER, "Problem": _PROBLEM}
+    schemas = {"Answer": _ANSWER, "Problem": PROBLEM_SCHEMA}
     examples: dict[str, dict[str, Any]] = {}
     for source in registry:
         contract = registry[source]

@@ -11,7 +11,7 @@ import typer
 
 from telemetry_cli.embedded.services import running_settings
 from telemetry_cli.embedded.state import StackState
-from telemetry_cli.errors import CommandError
+from telemetry_cli.errors import CommandError, usable_lake
 from telemetry_cli.output import JsonOption, people, print_json, print_table
 from telemetry_cli.replay_quarantine import replay_quarantined
 from telemetry_platform.settings import Settings, get_settings
@@ -127,28 +127,17 @@ def _judge(settings: Settings, contracts: Registry) -> Judge:
 
 
 def _replayed(settings: Settings, judge: Judge, selection: Selection, *, dry_run: bool) -> Report:
-    from deltalake.exceptions import DeltaError
-    from obstore.exceptions import BaseError as StoreError
-    from polars.exceptions import ComputeError
-
-    from telemetry_platform.delta_log import TableUnsuitable
     from telemetry_platform.replay.run import replay as run
 
-    with people().status("Judging refused events") as shown:
-        try:
-            return run(
-                settings,
-                judge,
-                selection,
-                dry_run=dry_run,
-                on_progress=lambda done: shown.update(f"{done:,} refused events judged"),
-            )
-        except (DeltaError, StoreError, ComputeError, OSError, TableUnsuitable) as error:
-            raise CommandError(
-                f"The lake at {settings.root} cannot be used: {type(error).__name__}.",
-                "Nothing is lost and nothing lands twice: run the same command again. "
-                "`telemetry status` shows whether the store answers.",
-            ) from error
+    unhurt = "Nothing is lost and nothing lands twice: run the same command again."
+    with people().status("Judging refused events") as shown, usable_lake(settings, unhurt):
+        return run(
+            settings,
+            judge,
+            selection,
+            dry_run=dry_run,
+            on_progress=lambda done: shown.update(f"{done:,} refused events judged"),
+        )
 
 
 def _show(report: Report) -> None:

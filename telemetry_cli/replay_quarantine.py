@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from telemetry_cli.errors import CommandError
+from telemetry_cli.errors import usable_lake
 from telemetry_cli.output import people, print_json, print_table
 
 if TYPE_CHECKING:
@@ -36,29 +36,18 @@ def replay_quarantined(
 def _replayed(
     settings: Settings, contracts: Registry, selection: Selection, *, dry_run: bool
 ) -> QuarantineReport:
-    from deltalake.exceptions import DeltaError
-    from obstore.exceptions import BaseError as StoreError
-    from polars.exceptions import ComputeError
-
     from telemetry_assets.lakehouse.lake import Lake
     from telemetry_assets.lakehouse.quarantine_replay import replay_quarantine
-    from telemetry_platform.delta_log import TableUnsuitable
 
-    with people().status("Judging quarantined events") as shown:
-        try:
-            return replay_quarantine(
-                Lake(settings, contracts),
-                selection,
-                ASKED_BY,
-                dry_run=dry_run,
-                on_progress=lambda hours: shown.update(f"{hours:,} hours judged"),
-            )
-        except (DeltaError, StoreError, ComputeError, OSError, TableUnsuitable) as error:
-            raise CommandError(
-                f"The lake at {settings.root} cannot be used: {type(error).__name__}.",
-                "Nothing was moved: run the same command again. "
-                "`telemetry status` shows whether the store answers.",
-            ) from error
+    unhurt = "Nothing was moved: run the same command again."
+    with people().status("Judging quarantined events") as shown, usable_lake(settings, unhurt):
+        return replay_quarantine(
+            Lake(settings, contracts),
+            selection,
+            ASKED_BY,
+            dry_run=dry_run,
+            on_progress=lambda hours: shown.update(f"{hours:,} hours judged"),
+        )
 
 
 def _load_history(settings: Settings, contracts: Registry) -> None:

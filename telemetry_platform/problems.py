@@ -7,6 +7,19 @@ from typing import Any
 
 CONTENT_TYPE = "application/problem+json"
 
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "Problem details, RFC 9457.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+"""The JSON schema of `Problem.document`, for OpenAPI."""
+
 
 class Problem(Exception):
     """A request that gets no answer of its own.
