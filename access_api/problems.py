@@ -24,6 +24,11 @@ def not_in_scope(sources: tuple[str, ...]) -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, "scope", detail)
 
 
+def foreign_form() -> Problem:
+    """403: a form of another site was sent here."""
+    return Problem(HTTPStatus.FORBIDDEN, "origin", "this form came from another site")
+
+
 def bad_parameter(detail: str) -> Problem:
     """400: a parameter is unknown or cannot be understood."""
     return Problem(HTTPStatus.BAD_REQUEST, "parameter", detail)

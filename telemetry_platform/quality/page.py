@@ -6,15 +6,14 @@ Opens no file but its own template, and asks no server.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from telemetry_contracts.quality_dimensions import DIMENSIONS, NAMES
+from telemetry_platform.pages.look import environment
 from telemetry_platform.quality import charts, tables, words
 from telemetry_platform.quality.report import condensed
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
     from markupsafe import Markup
 
     from telemetry_platform.quality.report import QualityReport, SourceQuality
@@ -47,7 +46,7 @@ def render(report: QualityReport) -> str:
     sections = [_section(report, source, f"s{n}") for n, source in enumerate(scored, 1)]
     latest = [source.latest for source in scored if source.latest]
     return (
-        _environment()
+        environment("telemetry_platform", "quality")
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -81,17 +80,4 @@ def _section(report: QualityReport, source: SourceQuality, anchor: str) -> Secti
         more_rules=len(broken[_RULES:]),
         sound_rules=sum(1 for rule in source.rules if rule.checked and not rule.failed),
         samples=tables.samples(source, f"{anchor}-samples") if source.samples else None,
-    )
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("telemetry_platform", "quality"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
