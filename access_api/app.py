@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -49,8 +48,13 @@ The marts over HTTP. Send an API key with the role `read` as `x-api-key`
 _NAME_LENGTH = 60
 
 
-def access_app(settings: Settings, registry: Registry) -> FastAPI:
-    """Return the application. Its connections are opened when it starts to serve."""
+def access_app(settings: Settings) -> FastAPI:
+    """Return the application. Its connections are opened when it starts to serve.
+
+    Raises:
+        NotConfigured: There is no address of the database.
+        ContractError: A built-in contract is wrong.
+    """
     app = FastAPIOffline(
         title="Telemetry access API",
         version=_version(),
@@ -60,7 +64,7 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = settings
-    app.state.reader = Reader(settings, registry)
+    app.state.reader = Reader(settings)
     app.include_router(router)
     add_pages(app)
     _add_health(app)
@@ -77,10 +81,12 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    database = app.state.reader.database
-    await database.open()
+    reader: Reader = app.state.reader
+    await reader.database.open()
+    reader.contracts.start()
     yield
-    await database.close()
+    reader.contracts.stop()
+    await reader.database.close()
 
 
 def _add_health(app: FastAPI) -> None:
