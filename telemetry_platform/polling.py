@@ -48,5 +48,5 @@ class Polling(ABC):
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001  (this thread's boundary; it looks again)
-                _log.error("look failed", extra={"thread": self._name}, exc_info=error)
+                _log.error("look failed", extra={"looking": self._name}, exc_info=error)
             self._stop.wait(self._pace)

@@ -13,6 +13,8 @@ SECONDS = 10
 
 
 class Looking(Polling):
+    """Fails at its first look."""
+
     def __init__(self) -> None:
         super().__init__("looking", 0.001)
         self.looks: Queue[int] = Queue()
