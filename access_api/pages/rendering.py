@@ -51,7 +51,7 @@ def render(
         headers: Headers beside those of every page.
     """
     settings: Settings = request.app.state.settings
-    environment = look.environment("access_api.pages", "templates")
+    environment = look.environment("access_api.pages.templates", "telemetry_platform.quality")
     text = environment.get_template(template).render(
         path=request.url.path,
         sections=_SECTIONS,

@@ -24,14 +24,14 @@ def style_sheet() -> str:
 
 
 @lru_cache(maxsize=4)
-def environment(package: str, folder: str) -> Environment:
-    """Return an environment that finds the templates of a package's folder, and the shared parts.
+def environment(*packages: str) -> Environment:
+    """Return an environment that finds the templates of these packages, and the shared parts.
 
     Every value is escaped, and a name that is not defined is an error.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    loaders = [PackageLoader(package, folder), PackageLoader("telemetry_platform", "pages")]
+    loaders = [PackageLoader(package, "") for package in (*packages, _PACKAGE)]
     return Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
@@ -56,7 +56,7 @@ def table(
             `Markup` is taken as HTML.
         numbers: Headings of columns that are aligned on the right.
     """
-    parts = environment("telemetry_platform", "pages").get_template("parts.html.j2").module
+    parts = environment().get_template("parts.html.j2").module
     rows = list(zip(*columns.values(), strict=True))
     made = parts.table(identifier, caption, list(columns), rows, numbers, MISSING)  # ty: ignore[missing-attribute]
     return Markup(made)  # noqa: S704  (the macro escapes)

@@ -42,28 +42,31 @@ class Section:
 
 def render(report: QualityReport) -> str:
     """Return the page. Every value of the report is escaped."""
+    templates = environment("telemetry_platform.quality")
+    return templates.get_template("page.html.j2").render(shown(report))
+
+
+def shown(report: QualityReport) -> dict[str, object]:
+    """Return what `heading.html.j2` and `sections.html.j2` show, on this page or another."""
     scored = report.scored
-    sections = [_section(report, source, f"s{n}") for n, source in enumerate(scored, 1)]
+    sections = [section(report, source, f"s{n}") for n, source in enumerate(scored, 1)]
     latest = [source.latest for source in scored if source.latest]
-    return (
-        environment("telemetry_platform", "quality")
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            sections=sections,
-            silent=[source.source for source in report.sources if not source.days],
-            below=sum(len(section.below) for section in sections),
-            scores=sum(day.tally(name).score is not None for day in latest for name in NAMES),
-            overview=tables.overview(scored, "overview") if scored else None,
-            dimensions=DIMENSIONS,
-            wrong=tables.wrong_hours(report.wrong_hours, "wrong") if report.wrong_hours else None,
-            words=words,
-            chart=charts,
-        )
-    )
+    return {
+        "report": report,
+        "sections": sections,
+        "silent": [source.source for source in report.sources if not source.days],
+        "below": sum(len(each.below) for each in sections),
+        "scores": sum(day.tally(name).score is not None for day in latest for name in NAMES),
+        "overview": tables.overview(scored, "overview") if scored else None,
+        "dimensions": DIMENSIONS,
+        "wrong": tables.wrong_hours(report.wrong_hours, "wrong") if report.wrong_hours else None,
+        "words": words,
+        "chart": charts,
+    }
 
 
-def _section(report: QualityReport, source: SourceQuality, anchor: str) -> Section:
+def section(report: QualityReport, source: SourceQuality, anchor: str) -> Section:
+    """Return one source as it is shown; `anchor` is unique in the page."""
     kind, spans = condensed(report, source)
     broken = [rule for rule in source.rules if rule.failed]
     return Section(
