@@ -43,7 +43,7 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self.database = Database(settings)
         self.gate = Gate(settings)
-        self._audit = Audit(settings.access_audit_file)
+        self.audit = Audit(settings.access_audit_file)
         self._exports = asyncio.Semaphore(settings.access_exports)
         self.contracts = FollowedContracts(settings)
 
@@ -89,7 +89,7 @@ class Reader:
         ]
         if restricted:
             client = request.client.host if request.client else None
-            await self._audit.restricted_read(key, client, dataset.name, restricted, filters)
+            await self.audit.restricted_read(key, client, dataset.name, restricted, filters)
         if media is MediaType.JSON:
             return await self._page(request, key, dataset, selection, parameters.limit, asked)
         return await self._export(request, key, dataset, selection, parameters.limit, asked, media)

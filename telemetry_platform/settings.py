@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         return self.spool_path or self.home / "spool"
 
     @property
+    def access_dbt_docs(self) -> Path:
+        """Documentation of the dbt project as one page, which `make docs` writes."""
+        return self.home / "dbt" / "docs" / "static_index.html"
+
+    @property
     def access_audit_file(self) -> Path:
         """File that each read of restricted columns is recorded in."""
         return self.access_audit_path or self.home / "audit" / "restricted_reads.jsonl"
