@@ -30,7 +30,7 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "vary": "accept, authorization, cookie, x-api-key",
 }
-_SECTIONS = (("/catalog", "Catalog"), ("/quality", "Quality"), ("/trace", "Trace"))
+_SITE = (("/catalog", "Catalog"), ("/quality", "Quality"), ("/trace", "Trace"))
 _FOR_PROGRAMS = ("/v1/", "/docs", "/openapi.json", "/healthz", "/readyz")
 
 
@@ -54,7 +54,7 @@ def render(
     environment = look.environment("access_api.pages.templates", "telemetry_platform.quality")
     text = environment.get_template(template).render(
         path=request.url.path,
-        sections=_SECTIONS,
+        site=_SITE,
         visitor=getattr(request.state, "visitor", None),
         dagster_url=settings.dagster_url,
         style_version=_style()[1],
