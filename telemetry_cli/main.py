@@ -16,6 +16,7 @@ from telemetry_cli import (
     quality,
     replay,
     secret_files,
+    sql,
     status,
     up,
 )
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, status, quality, env, keys, contracts, replay, secret_files, bench):
+for command in (up, demo, status, quality, env, keys, contracts, replay, sql, secret_files, bench):
     command.register(app)
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""SQL over the lake with DuckDB: its tables as views that read no more files than asked for."""
