@@ -56,7 +56,7 @@ test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
-check: setup check-code check-dbt check-definitions check-contracts check-aws ## Format, lint, types, imports, dbt, definitions, contracts, AWS template
+check: setup check-code check-dbt check-sql check-definitions check-contracts check-aws ## Format, lint, types, imports, dbt, definitions, contracts, AWS template
 
 .PHONY: check-code
 check-code: setup
@@ -70,6 +70,10 @@ check-dbt: setup
 	DBT_TARGET_PATH='$(CURDIR)/$(SCRATCH)/dbt' DBT_LOG_PATH='$(CURDIR)/$(SCRATCH)/dbt' \
 	  $(BIN)/dbt --quiet --warn-error parse --no-partial-parse \
 	  --project-dir dbt_project --profiles-dir dbt_project
+
+.PHONY: check-sql
+check-sql: setup
+	$(BIN)/sqlfluff lint dbt_project/models
 
 .PHONY: check-definitions
 check-definitions: setup

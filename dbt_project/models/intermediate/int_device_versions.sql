@@ -105,8 +105,10 @@ compared as (
 
     select
         *,
-        attributes is distinct from lag(attributes) over (
-            partition by source, device_id order by observed_at
+        (
+            attributes is distinct from lag(attributes) over (
+                partition by source, device_id order by observed_at
+            )
         ) as is_change
     from settled
 

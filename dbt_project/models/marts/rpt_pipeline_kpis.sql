@@ -24,7 +24,7 @@ rejections as (
     select
         received_hour,
         source,
-        count(distinct (receipt_id, event_index)) as rejected
+        count(distinct row(receipt_id, event_index)) as rejected
     from {{ ref('stg_rejected_events') }}
     {% if is_hour_run() -%}
     where received_hour = {{ arrival_hour() }}

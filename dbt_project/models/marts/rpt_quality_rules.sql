@@ -32,8 +32,8 @@ edge_events as (
         received_hour,
         source,
         0 as accepted,
-        count(distinct (receipt_id, event_index)) as refused,
-        count(distinct (receipt_id, event_index)) filter (
+        count(distinct row(receipt_id, event_index)) as refused,
+        count(distinct row(receipt_id, event_index)) filter (
             where rule_name = 'required'
         ) as incomplete
     from {{ ref('stg_rejected_events') }}
