@@ -51,6 +51,13 @@ docs: setup ## Write dbt's documentation of the marts, which the catalog links t
 	@$(DBT_DOCS) docs generate --static --empty-catalog --no-compile $(DBT_PROJECT)
 	@echo 'Written to $(DOCS)/static_index.html'
 
+NOTEBOOK := docs/notebooks/questions.ipynb
+.PHONY: notebook
+notebook: setup ## Open the notebook in JupyterLab, which is installed into .venv when it is not there
+	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet jupyterlab 2>/dev/null \
+	  || uv pip install --quiet --python $(BIN)/python jupyterlab
+	@$(BIN)/jupyter-lab $(NOTEBOOK)
+
 .PHONY: test
 test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder $(ARGS)

@@ -13,6 +13,7 @@ from telemetry_assets.defs.jobs import (
     reconcile_last_hour,
     refine_hour,
 )
+from telemetry_assets.defs.lake_sql import LakeSqlResource, ask_lake
 from telemetry_assets.defs.landing import landing_assets
 from telemetry_assets.defs.maintenance import compact_every_hour, compact_landing
 from telemetry_assets.defs.marts import marts_asset, marts_checks
@@ -68,9 +69,14 @@ def definitions() -> dg.Definitions:
             replay_quarantined,
             compact_landing,
             report_quality,
+            ask_lake,
         ],
         sensors=[landing_sensor(registry, mart_sources), reference_sensor],
         # Also what is materialized by hand or by a backfill of assets runs in one process.
         executor=dg.in_process_executor,
-        resources={"lake": LakeResource(), "marts": MartsResource()},
+        resources={
+            "lake": LakeResource(),
+            "lake_sql": LakeSqlResource(),
+            "marts": MartsResource(),
+        },
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 LAYERS = ("landing", "bronze", "silver", "gold")
-_CONFIGURATION: dict[str, str | float | list[str]] = {
+CONFIGURATION: dict[str, str | float | list[str]] = {
     # An extension would be downloaded.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -68,7 +68,7 @@ class LakeDatabase:
         self._open: dict[str, DeltaTable] = {}
         self._shown: dict[str, int] = {}
         self.files = LakeFiles(_store(settings))
-        self.connection = connection or duckdb.connect(config=_CONFIGURATION)
+        self.connection = connection or duckdb.connect(config=CONFIGURATION)
         self.connection.register_filesystem(self.files)
         self.connection.execute("SET TimeZone = 'UTC'")
         for layer in LAYERS:
