@@ -36,7 +36,13 @@ from telemetry_platform.delta import (
     replace_partition,
     scan_table,
 )
-from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Table
+from telemetry_platform.layout import (
+    LANDING_EVENTS,
+    RECEIVED_HOUR,
+    SOURCE,
+    Table,
+    landing_input,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +88,7 @@ class Lake(HourlyTables):
         noted = landing.version()
         self._accepted[source, hour, noted] = count_partition(landing, where)
         table = bronze_table(contract)
-        inputs = {_landing_input(source, hour): noted}
+        inputs = {landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
         self.keep(table, hour, version, bronze)
         return Bronze(bronze, version, noted)
@@ -186,13 +192,13 @@ class Lake(HourlyTables):
         here = [noted for *of, noted in self._accepted if of == [source, hour]]
         path = bronze_table(self.registry[source]).path
         return (
-            here[-1] if here else input_version(self.settings, path, _landing_input(source, hour))
+            here[-1] if here else input_version(self.settings, path, landing_input(source, hour))
         )
 
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
         path = bronze_table(self.registry[source]).path
-        noted = input_version(self.settings, path, _landing_input(source, hour))
+        noted = input_version(self.settings, path, landing_input(source, hour))
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
@@ -226,7 +232,3 @@ class Lake(HourlyTables):
 
 def _values(columns: pl.DataFrame) -> int:
     return sum(column.count() for column in columns.iter_columns())
-
-
-def _landing_input(source: str, hour: str) -> str:
-    return f"landing:{source}:{hour}"

@@ -42,6 +42,9 @@ _MAX_CONCURRENT_RUNS = 2
 # What the access API reads beside what is named after it.
 _ACCESS = (
     "TELEMETRY_HOME",
+    "TELEMETRY_S3_ENDPOINT",
+    "TELEMETRY_S3_BUCKET",
+    "TELEMETRY_S3_REGION",
     "TELEMETRY_SECRETS_DIR",
     "TELEMETRY_LOG_LEVEL",
     "TELEMETRY_AUTH_FAILURE_LIMIT",
@@ -106,7 +109,7 @@ def process_environment(settings: Settings) -> dict[str, str]:
 
 
 def access_environment(settings: Settings) -> dict[str, str]:
-    """Return the whole environment of the access API: nothing of the lake, no owner's password."""
+    """Return the whole environment of the access API: it has credentials of its own alone."""
     everything = settings_environment(settings)
     return {
         **machine_environment(),
