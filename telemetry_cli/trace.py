@@ -60,7 +60,11 @@ def _id(text: str) -> TraceId:
     try:
         return parse_id(text)
     except NotTraceable as error:
-        raise CommandError(f"{text!r} cannot be traced.", f"{error}.".capitalize()) from error
+        raise CommandError(f"{text!r} cannot be traced.", _sentence(f"{error}.")) from error
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _traced(settings: Settings, wanted: TraceId, limit: int) -> Trace:
@@ -79,7 +83,7 @@ def _traced(settings: Settings, wanted: TraceId, limit: int) -> Trace:
         ):
             return Tracer(Marts(connection), LakeSide(settings)).trace(wanted, limit)
     except NotFound as error:
-        raise CommandError(f"{wanted.text} was not found.", f"{error}".capitalize()) from error
+        raise CommandError(f"{wanted.text} was not found.", _sentence(f"{error}")) from error
     except NotConfigured as error:
         raise CommandError(str(error), "Run `telemetry up` first.") from error
     except psycopg.errors.UndefinedTable as error:

@@ -20,7 +20,11 @@ from telemetry_platform.delta_log import open_store
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from obstore.store import LocalStore, S3Store
+
     from telemetry_platform.settings import Settings
+
+    Store = S3Store | LocalStore
 
 MOST_ENTRIES = 400
 """Entries that a search reads at most after the moment it begins at."""
@@ -75,13 +79,18 @@ class Commit:
     inputs: Mapping[str, int] = field(default_factory=dict)
 
 
+def open_lake(settings: Settings) -> Store:
+    """Return the object store whose root is the lake: one for all tables, to open it is slow."""
+    return open_store(settings, "", _CLIENT, _RETRIES)
+
+
 class CommitLog:
     """The log of one table, as it is when it is first asked."""
 
-    def __init__(self, settings: Settings, table: str) -> None:
+    def __init__(self, store: Store, table: str) -> None:
         """Look at the table at a path such as `landing/events`; it need not exist."""
         self.table = table
-        self._store = open_store(settings, table, _CLIENT, _RETRIES)
+        self._store = store
         self._read: dict[int, Commit | None] = {}
         self._newest: int | None = None
 
@@ -131,20 +140,27 @@ class CommitLog:
     def _find_newest(self) -> int:
         known = -1
         try:
-            body = bytes(obstore.get(self._store, "_delta_log/_last_checkpoint").bytes())
+            body = bytes(obstore.get(self._store, f"{self._log}/_last_checkpoint").bytes())
             known = int(orjson.loads(body)["version"])
         except FileNotFoundError:
             pass
-        listed = obstore.list(self._store, "_delta_log", offset=_entry(max(known, 0)))
+        listed = obstore.list(self._store, self._log, offset=self._entry(max(known, 0)))
         names = [each["path"].rpartition("/")[2] for page in listed for each in page]
         found = [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
         if found:
             return max(found)
         return 0 if known < 0 and self.commit(0) is not None else known
 
+    @property
+    def _log(self) -> str:
+        return f"{self.table}/_delta_log"
+
+    def _entry(self, version: int) -> str:
+        return f"{self._log}/{version:020d}.json"
+
     def _fetch(self, version: int) -> Commit | None:
         try:
-            body = bytes(obstore.get(self._store, _entry(version)).bytes())
+            body = bytes(obstore.get(self._store, self._entry(version)).bytes())
         except FileNotFoundError:
             return None
         return read_commit(self.table, version, body)
@@ -182,7 +198,3 @@ def _added(add: dict[str, Any]) -> Added:
 
 def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _entry(version: int) -> str:
-    return f"_delta_log/{version:020d}.json"

@@ -21,6 +21,7 @@ from telemetry_platform.trace.commits import Added, Commit, CommitLog
 
 if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
+    from telemetry_platform.trace.commits import Store
 
 FILE = "landed_in"
 _HIDDEN = ("payload", "body_sealed", "violations", "token_key_version")
@@ -55,9 +56,9 @@ class Landed:
 class LandingTable:
     """One landing table as it is when it is first asked."""
 
-    def __init__(self, settings: Settings, table: Table) -> None:
+    def __init__(self, settings: Settings, store: Store, table: Table) -> None:
         self.table = table
-        self.log = CommitLog(settings, table.path)
+        self.log = CommitLog(store, table.path)
         self._settings = settings
 
     def of_receipt(self, receipt: str, at: datetime) -> pl.DataFrame:

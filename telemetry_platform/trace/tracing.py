@@ -182,19 +182,22 @@ class Tracer:
     ) -> None:
         """Add the way of the receipt's events as a whole, and of an event that is alone."""
         events = [each for each in trace.arrivals if each.event_id is not None]
-        for example in {each.source: each for each in reversed(events)}.values():
-            self._follow_together(trace, example, rows)
         if refused is not None and self._lake is not None:
             for row in refused.unique(FILE, maintain_order=True).head(_FILES_FOLLOWED).to_dicts():
                 source = row[SOURCE]
                 steps = trace.steps.setdefault(source, [way.received(row["received_at"], source)])
                 found = self._lake.rejected.landing_of(row)
                 steps.append(way.landed(LANDING_REJECTED.path, found))
+        # As an example serves what silver kept, if anything: its way is the longest.
+        for example in {each.source: each for each in events}.values():
+            self._follow_together(trace, example, rows)
         if len(trace.arrivals) == 1 and events:
             self._follow(events[0])
 
     def _follow_together(self, trace: Trace, example: Arrival, rows: pl.DataFrame | None) -> None:
-        steps = [way.received(example.received_at, example.source, example.source_file)]
+        begin = way.received(example.received_at, example.source, example.source_file)
+        before = trace.steps.get(example.source, [begin])
+        steps: list[Step] = []
         if self._lake is None or rows is None or rows.is_empty():
             steps += way.landing_steps(self._lake, None)
         else:
@@ -205,10 +208,10 @@ class Tracer:
                 trace.notes.append(
                     f"Its rows are in {files.height} files, {_FILES_FOLLOWED} are shown."
                 )
-        last = max(steps[1:], key=lambda step: step.version or -1)
+        last = max(steps, key=lambda step: step.version or -1)
         if last.state is not State.STOPPED:
             steps += _as_whole(way.refining_steps(self._lake, example, last), trace)
-        trace.steps[example.source] = steps
+        trace.steps[example.source] = [begin, *before[1:], *steps]
 
     def _rejected(self, refused: pl.DataFrame | None, wanted: TraceId) -> list[Arrival]:
         """Return the events of a receipt that the edge refused, with what replays made of them."""
@@ -289,7 +292,8 @@ def _as_whole(steps: list[Step], trace: Trace) -> list[Step]:
     for step in steps:
         detail = step.detail
         if step.name == "silver":
-            detail = ", ".join(f"{n:,} {name}" for name, n in trace.counts.items() if n)
+            told = ((n, name) for name, n in trace.counts.items() if n and name != "rejected")
+            detail = ", ".join(f"{n:,} {name}" for n, name in told)
         whole.append(Step(step.name, step.state, step.at, step.table, step.version, detail=detail))
     return whole
 

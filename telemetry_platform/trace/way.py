@@ -15,7 +15,7 @@ from telemetry_platform.layout import (
     SOURCE,
     landing_input,
 )
-from telemetry_platform.trace.commits import CommitLog
+from telemetry_platform.trace.commits import CommitLog, open_lake
 from telemetry_platform.trace.landed import LandingTable, first_commit
 from telemetry_platform.trace.steps import Arrival, Outcome, State, Step
 
@@ -40,10 +40,11 @@ class LakeSide:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.events = LandingTable(settings, LANDING_EVENTS)
-        self.rejected = LandingTable(settings, LANDING_REJECTED)
-        self.replays = LandingTable(settings, LANDING_REPLAYS)
-        self.log: Callable[[str], CommitLog] = cache(lambda table: CommitLog(settings, table))
+        store = open_lake(settings)
+        self.events = LandingTable(settings, store, LANDING_EVENTS)
+        self.rejected = LandingTable(settings, store, LANDING_REJECTED)
+        self.replays = LandingTable(settings, store, LANDING_REPLAYS)
+        self.log: Callable[[str], CommitLog] = cache(lambda table: CommitLog(store, table))
 
 
 def received(at: datetime, source: str, file: str | None = None, row: int | None = None) -> Step:
