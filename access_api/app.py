@@ -27,6 +27,7 @@ from access_api.problems import (
 )
 from access_api.reading import Reader
 from access_api.routes import router
+from access_api.tracing import Follower
 from telemetry_platform.problems import Problem
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.reader = Reader(settings, registry)
+    app.state.follower = Follower(settings, app.state.reader.restricted)
     app.include_router(router)
     _add_health(app)
     app.openapi = lambda: _openapi(app)

@@ -32,7 +32,9 @@ PORT_NAMES = tuple(
 """Ports beside the S3 port itself; each must be set, or weed listens on well-known ones."""
 
 READABLE = (
-    "landing/*",
+    "landing/events/*",
+    "landing/rejected/*",
+    "landing/replays/*",
     "bronze/*/_delta_log*",
     "silver/*/_delta_log*",
     "gold/metric_partials/_delta_log*",

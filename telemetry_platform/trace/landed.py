@@ -148,7 +148,9 @@ class LandingTable:
                 "last": pl.Datetime("us", "UTC"),
             }
         )
-        delta = open_table(self._settings, self.table.path)
+        # The log is asked first: delta-rs goes on for minutes to ask a store that is away.
+        there = self.log.newest >= 0
+        delta = open_table(self._settings, self.table.path) if there else None
         found = None if delta is None else pl.DataFrame(delta.get_add_actions(flatten=True))
         if found is None or found.is_empty():
             return schema.to_frame()
