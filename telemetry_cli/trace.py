@@ -43,7 +43,10 @@ def trace(
     """
     found = _traced(_settings(), _id(wanted), limit)
     if as_json:
-        print_json(found.document())
+        import orjson
+
+        # The same text as the access API's answer has, times too.
+        print_json(orjson.loads(orjson.dumps(found.document(), option=orjson.OPT_UTC_Z)))
         return
     _show(found)
 

@@ -191,7 +191,7 @@ class Tracer:
         # As an example serves what silver kept, if anything: its way is the longest.
         for example in {each.source: each for each in events}.values():
             self._follow_together(trace, example, rows)
-        if len(trace.arrivals) == 1 and events:
+        if trace.total == 1 and events:
             self._follow(events[0])
 
     def _follow_together(self, trace: Trace, example: Arrival, rows: pl.DataFrame | None) -> None:
