@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from datetime import timedelta
 from http import HTTPStatus
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -29,7 +30,7 @@ from telemetry_platform.delta_log import DeltaLog
 from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.objects import s3_client
-from telemetry_platform.postgres import connect, dsn
+from telemetry_platform.postgres import connect, dsn, reader_dsn
 from telemetry_platform.trace.ids import parse_id
 from telemetry_platform.trace.marts import Marts
 from telemetry_platform.trace.steps import Outcome, State, Trace
@@ -65,9 +66,7 @@ def tracer(stack: Settings, entries: list[dict[str, Any]]) -> Iterator[Tracer]:
     assert entries
     lake = lake_of_reader(stack)
     assert lake is not None
-    with psycopg.connect(
-        stack.access_postgres_dsn.get_secret_value()  # ty: ignore[unresolved-attribute]
-    ) as connection:
+    with psycopg.connect(reader_dsn(stack, 30)) as connection:
         yield Tracer(Marts(connection), LakeSide(lake))
 
 
@@ -124,7 +123,7 @@ def test_kept_events_are_followed_to_the_numbers_they_changed(
         assert {step.state for step in arrival.steps} == {State.DONE}
         times = [step.at for step in arrival.steps]
         assert None not in times
-        assert all(b >= a - ROUNDING for a, b in zip(times, times[1:], strict=False) if a and b)
+        assert all(b >= a - ROUNDING for a, b in pairwise(times) if a and b)
         marts = {row.mart for row in arrival.mart_rows}
         assert marts == {"agg_metric_minutes", "agg_metric_hours", "agg_metric_days"}
 

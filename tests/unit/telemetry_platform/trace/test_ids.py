@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -22,9 +23,8 @@ def test_a_receipt_carries_the_time_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("form", [str, lambda each: each.hex.upper(), lambda each: f" {each}\n"])
-def test_an_event_id_is_found_however_it_is_written(form: object) -> None:
+def test_an_event_id_is_found_however_it_is_written(form: Callable[[uuid.UUID], str]) -> None:
     event = uuid.UUID("00120740-aace-8ae7-95c3-96eb0baacd3a")
-    assert callable(form)
     found = parse_id(form(event))
     assert (found.kind, found.text, found.at) == (EVENT, str(event), None)
 
