@@ -24,6 +24,22 @@ def not_in_scope(sources: tuple[str, ...]) -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, "scope", detail)
 
 
+def foreign_form() -> Problem:
+    """403: a form of another site was sent here."""
+    return Problem(HTTPStatus.FORBIDDEN, "origin", "this form came from another site")
+
+
+def no_table() -> Problem:
+    """404: the catalog has no such dataset."""
+    return Problem(HTTPStatus.NOT_FOUND, "dataset", "there is no such dataset in the catalog")
+
+
+def no_docs() -> Problem:
+    """404: nobody generated dbt's documentation."""
+    detail = "dbt's documentation was not generated; make docs does that"
+    return Problem(HTTPStatus.NOT_FOUND, "dbt-docs", detail)
+
+
 def bad_parameter(detail: str) -> Problem:
     """400: a parameter is unknown or cannot be understood."""
     return Problem(HTTPStatus.BAD_REQUEST, "parameter", detail)

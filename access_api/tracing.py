@@ -11,8 +11,7 @@ from telemetry_platform.postgres import reader_dsn
 from telemetry_platform.trace.ids import NotTraceable, parse_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
+    from access_api.contracts import FollowedContracts
     from telemetry_platform.access_keys.api_key import ApiKey
     from telemetry_platform.settings import Settings
     from telemetry_platform.trace.ids import TraceId
@@ -88,16 +87,16 @@ TRACE_SCHEMA: dict[str, Any] = {
 class Follower:
     """Follows ids for readers, a few at a time. Used from the event loop of one process."""
 
-    def __init__(self, settings: Settings, restricted: Collection[str]) -> None:
+    def __init__(self, settings: Settings, contracts: FollowedContracts) -> None:
         """Note where the stores are; they are opened by each trace.
 
         Args:
             settings: The access API's.
-            restricted: Columns that a contract calls so.
+            contracts: Say which columns are restricted.
         """
         self._dsn = reader_dsn(settings, settings.access_page_seconds)
         self._lake = lake_of_reader(settings)
-        self._hides_devices = "device_id" in restricted
+        self._contracts = contracts
         self._places = asyncio.Semaphore(_AT_A_TIME)
 
     async def follow(self, key: ApiKey, text: str, limit: int) -> Trace:
@@ -139,7 +138,7 @@ class Follower:
         except (DeltaError, StoreError, ComputeError, OSError) as error:
             _log.warning("the lake is away", extra={"reason": type(error).__name__})
             raise lake_away() from error
-        if self._hides_devices:
+        if "device_id" in self._contracts.now.restricted:
             for arrival in found.arrivals:
                 arrival.device_id = None
         return found

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     edge_port: int = 8080
     access_host: str = "127.0.0.1"
     access_port: int = 8081
+    access_open_on_loopback: bool = False
+    """Whether pages open without a key in a browser on this machine; restricted columns do not."""
     access_connections: int = Field(default=8, ge=1)
     """Most connections to the database that pages of one process use at a time."""
     access_exports: int = Field(default=2, ge=1)
@@ -169,6 +171,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Directory of the batches that wait while storage is away."""
         return self.spool_path or self.home / "spool"
+
+    @property
+    def access_dbt_docs(self) -> Path:
+        """Documentation of the dbt project as one page, which `make docs` writes."""
+        return self.home / "dbt" / "docs" / "static_index.html"
 
     @property
     def access_audit_file(self) -> Path:

@@ -93,6 +93,7 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
             "edge_host": LOOPBACK,
             **{f"{name}_port": ports[name] for name in _SETTING_PORTS},
             "stream_open_on_loopback": True,
+            "access_open_on_loopback": True,
             **_broker_settings(settings, ports),
             **_absolute(settings, "tls_certificate", "tls_key", "jwt_jwks_file"),
             "inbox_dir": (settings.inbox_dir or home / "inbox").resolve(),
