@@ -132,7 +132,7 @@ def _show_arrival(arrival: Arrival) -> None:
 def _step(step: Step) -> tuple[str, ...]:
     from rich.markup import escape
 
-    from telemetry_platform.trace.way import clock
+    from telemetry_platform.trace.steps import clock
 
     colour = {"done": "green", "stopped": "red", "waiting": "yellow", "unknown": "dim"}[step.state]
     what = escape(step.detail)

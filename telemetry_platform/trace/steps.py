@@ -188,3 +188,8 @@ class Trace:
             "total": self.total,
             "notes": self.notes,
         }
+
+
+def clock(moment: datetime) -> str:
+    """Return a moment to the millisecond, such as `2026-11-22 14:00:00.123` (UTC)."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03}"

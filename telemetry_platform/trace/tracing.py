@@ -18,6 +18,7 @@ from telemetry_platform.trace.steps import (
     State,
     Step,
     Trace,
+    clock,
 )
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ def _as_whole(steps: list[Step], trace: Trace) -> list[Step]:
 
 
 def _nothing_under_receipt(wanted: TraceId) -> str:
-    when = way.clock(wanted.at) if wanted.at else ""
+    when = clock(wanted.at) if wanted.at else ""
     return (
         f"nothing is stored under this receipt of {when} UTC. When all events of a post were "
         "duplicates nothing is: trace one of their event ids, which the edge's answer has. Events "

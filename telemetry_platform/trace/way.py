@@ -17,7 +17,7 @@ from telemetry_platform.layout import (
 )
 from telemetry_platform.trace.commits import CommitLog, open_lake
 from telemetry_platform.trace.landed import LandingTable, first_commit
-from telemetry_platform.trace.steps import Arrival, Outcome, State, Step
+from telemetry_platform.trace.steps import Arrival, Outcome, State, Step, clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -161,11 +161,6 @@ def decision(arrival: Arrival) -> str:
             f"(hour {first.received_hour})"
         )
     return "kept: the first of its id, and it breaks no rule"
-
-
-def clock(moment: datetime) -> str:
-    """Return a moment to the millisecond, such as `2026-11-22 14:00:00.123` (UTC)."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03}"
 
 
 def hours_of(at: datetime) -> list[str]:
