@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from telemetry_platform.clock import hour_key, hour_start
-from telemetry_platform.layout import LANDING_REJECTED, RECEIVED_HOUR, SOURCE
-from telemetry_platform.trace import way
+from telemetry_platform.clock import hour_start
+from telemetry_platform.layout import LANDING_REJECTED, SOURCE
+from telemetry_platform.trace import arrivals, way
 from telemetry_platform.trace.ids import EVENT, TraceId
 from telemetry_platform.trace.landed import FILE
 from telemetry_platform.trace.steps import (
     Arrival,
-    First,
     MartRow,
     Outcome,
-    Reason,
     State,
     Step,
     Trace,
@@ -22,7 +20,7 @@ from telemetry_platform.trace.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     import polars as pl
 
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 EVENTS_SHOWN = 100
 _ARRIVALS_FOLLOWED = 20
 _FILES_FOLLOWED = 10
-_SETTLED = {"landed", "duplicate"}
-
-_Key = tuple[str, str, str | None]
 
 
 class NotFound(LookupError):
@@ -74,10 +69,10 @@ class Tracer:
         return self._receipt(wanted, limit)
 
     def _event(self, wanted: TraceId) -> Trace:
-        found = {_key(each): each for each in self._judged([wanted.text])}
+        found = {arrivals.key_of(each): each for each in self._judged([wanted.text])}
         trace = Trace(wanted.text, wanted.kind, None, [])
         for arrival in self._unjudged(wanted.text, trace):
-            found.setdefault(_key(arrival), arrival)
+            found.setdefault(arrivals.key_of(arrival), arrival)
         seen = [arrival for arrival in found.values() if self._sees(arrival.source)]
         if not seen:
             raise NotFound(
@@ -95,14 +90,10 @@ class Tracer:
         """Return the arrivals that silver has decided on."""
         if not event_ids:
             return []
-        kept = [_arrival(row, Outcome.KEPT) for row in self._marts.kept(event_ids)]
-        duplicates = [_duplicate(row) for row in self._marts.duplicates(event_ids)]
-        quarantined: dict[_Key, Arrival] = {}
-        for row in self._marts.quarantined(event_ids):
-            arrival = _arrival(row, Outcome.QUARANTINED)
-            held = quarantined.setdefault((*_key(arrival)[:2], arrival.event_id), arrival)
-            held.reasons.append(Reason(row["rule"], row["dimension"], row["field"], row["message"]))
-        return [*kept, *quarantined.values(), *duplicates]
+        kept = [arrivals.of_row(row, Outcome.KEPT) for row in self._marts.kept(event_ids)]
+        duplicates = [arrivals.of_duplicate(row) for row in self._marts.duplicates(event_ids)]
+        quarantined = arrivals.of_reasons(self._marts.quarantined(event_ids))
+        return [*kept, *quarantined, *duplicates]
 
     def _unjudged(self, event_id: str, trace: Trace) -> list[Arrival]:
         """Return arrivals in hours that have grown since they were refined."""
@@ -120,7 +111,7 @@ class Tracer:
             trace.notes.append(
                 "Too much waits to be refined: of that, only the newest was searched."
             )
-        return [_waiting(row) for row in rows.rows(named=True)]
+        return [arrivals.of_row(row, Outcome.WAITING) for row in rows.rows(named=True)]
 
     def _follow(self, arrival: Arrival, row: dict[str, Any] | None = None) -> None:
         """Add the steps of an arrival, and what only landing knows of it."""
@@ -156,7 +147,7 @@ class Tracer:
         trace = Trace(wanted.text, wanted.kind, wanted.at, [])
         rejected = self._rejected(refused, wanted)
         waiting = _not_among(rows, ids, limit)
-        trace.arrivals = [*rejected, *_stopped_first(judged), *waiting]
+        trace.arrivals = [*rejected, *arrivals.stopped_first(judged), *waiting]
         if not trace.arrivals or not all(self._sees(each.source) for each in trace.arrivals):
             raise NotFound(_nothing_under_receipt(wanted))
         self._count(trace, self._marts.counts(wanted.text, hours), rows, rejected)
@@ -221,62 +212,9 @@ class Tracer:
         attempts = self._lake.replays.of_receipt(wanted.text, wanted.at).sort("attempted_at")
         latest = {each["event_index"]: each for each in attempts.rows(named=True)}
         return [
-            _refused(row, latest.get(row["event_index"]))
+            arrivals.of_refused(row, latest.get(row["event_index"]))
             for row in refused.sort("event_index").rows(named=True)
         ]
-
-
-def _arrival(row: dict[str, Any], outcome: Outcome) -> Arrival:
-    return Arrival(
-        source=row["source"],
-        outcome=outcome,
-        receipt_id=row["receipt_id"],
-        received_at=row["received_at"],
-        received_hour=row["received_hour"],
-        event_id=row["event_id"],
-        device_id=row.get("device_id"),
-        event_time=row.get("event_time"),
-        source_file=row.get("source_file"),
-        source_row=row.get("source_row"),
-        loaded_at=row.get("loaded_at"),
-    )
-
-
-def _duplicate(row: dict[str, Any]) -> Arrival:
-    arrival = _arrival(row, Outcome.DUPLICATE)
-    at = row["first_received_at"]
-    arrival.first = First(row["first_receipt_id"], at, hour_key(at))
-    return arrival
-
-
-def _waiting(row: dict[str, Any]) -> Arrival:
-    return _arrival(row, Outcome.WAITING)
-
-
-def _refused(row: dict[str, Any], attempt: dict[str, Any] | None) -> Arrival:
-    repaired = attempt is not None and attempt["outcome"] in _SETTLED
-    arrival = Arrival(
-        source=row[SOURCE],
-        outcome=Outcome.REPAIRED if repaired else Outcome.REJECTED,
-        receipt_id=row["receipt_id"],
-        received_at=row["received_at"],
-        received_hour=row[RECEIVED_HOUR],
-        event_index=row["event_index"],
-        reasons=[Reason(row["rule"], row["stage"], row["field"], row["message"])],
-    )
-    if attempt is not None:
-        text = f"judged again: {attempt['outcome']}"
-        text += f" as {attempt['event_id']}" if attempt["event_id"] else f" ({attempt['rule']})"
-        arrival.steps = [Step("replayed", State.DONE, attempt["attempted_at"], detail=text)]
-    return arrival
-
-
-def _key(arrival: Arrival) -> _Key:
-    return arrival.source, arrival.received_hour, arrival.receipt_id
-
-
-def _stopped_first(arrivals: Iterable[Arrival]) -> list[Arrival]:
-    return sorted(arrivals, key=lambda each: (each.outcome is Outcome.KEPT, each.event_id or ""))
 
 
 def _not_among(rows: pl.DataFrame | None, ids: Sequence[str], limit: int) -> list[Arrival]:
@@ -284,7 +222,7 @@ def _not_among(rows: pl.DataFrame | None, ids: Sequence[str], limit: int) -> lis
     if rows is None or len(ids) >= limit:
         return []
     rest = rows.filter(~rows["event_id"].is_in(list(ids))).head(limit - len(ids))
-    return [_waiting(row) for row in rest.rows(named=True)]
+    return [arrivals.of_row(row, Outcome.WAITING) for row in rest.rows(named=True)]
 
 
 def _as_whole(steps: list[Step], trace: Trace) -> list[Step]:
