@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from telemetry_platform.settings import Settings
 
-LAYERS = ("landing", "bronze", "silver", "gold", "reference", "marts", "exposure")
-"""In the order in which events pass them."""
+STAGES = (("landing", "reference"), ("bronze",), ("silver",), ("gold",), ("marts",), ("exposure",))
+"""Layers in the order in which events pass them."""
 LOADED = {
     "quarantine": "silver/quarantine",
     "duplicates": "silver/duplicates",

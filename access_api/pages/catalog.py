@@ -12,7 +12,7 @@ from markupsafe import Markup
 from starlette.responses import FileResponse, Response
 
 from access_api.describing import Catalog, read_catalog
-from access_api.lineage import LAYERS
+from access_api.lineage import STAGES
 from access_api.pages.examples import examples
 from access_api.pages.quality import read_scores
 from access_api.pages.rendering import render
@@ -36,7 +36,7 @@ _SHOWN_LAYERS = {
     "landing": "Landing",
     "reference": "Reference",
 }
-_STAGES = dict.fromkeys(LAYERS, "") | _SHOWN_LAYERS | {"exposure": "Read by"}
+_STAGE_LABELS = _SHOWN_LAYERS | {"exposure": "Read by"}
 _RESTRICTED = Markup('<span class="restricted">restricted</span>')
 # dbt's page is one file with scripts of its own. It gets no origin, so they can ask us nothing.
 _DOCS_HEADERS = {
@@ -135,9 +135,9 @@ def _columns(table: CatalogTable) -> Markup:
     columns = table.columns
     shown: dict[str, list[str | None]] = {
         "Column": [column.name for column in columns],
+        "Description": [column.description or None for column in columns],
         "Type": [column.type for column in columns],
         "Unit": [column.unit for column in columns],
-        "Description": [column.description or None for column in columns],
         "Allowed": [column.limits or None for column in columns],
         "Class": [_classification(column) for column in columns],
     }
@@ -161,12 +161,17 @@ def _lineage(
     before, after = catalog.lineage.before(table.key), catalog.lineage.after(table.key)
     stages = []
     for role, keys in (("before", before), ("here", {table.key}), ("after", after)):
-        for layer in LAYERS:
-            members = sorted(name for name in keys if name.partition("/")[0] == layer)
-            shown = [_linked(catalog, name, key) for name in members]
+        for stage in STAGES:
+            by_layer = {layer: _members(keys, layer) for layer in stage}
+            heading = ", ".join(_STAGE_LABELS[layer] for layer in stage if by_layer[layer])
+            shown = [_linked(catalog, name, key) for names in by_layer.values() for name in names]
             if shown:
-                stages.append((_STAGES[layer], role, shown))
+                stages.append((heading, role, shown))
     return stages
+
+
+def _members(keys: set[str], layer: str) -> list[str]:
+    return sorted(name for name in keys if name.partition("/")[0] == layer)
 
 
 def _linked(catalog: Catalog, name: str, key: ApiKey) -> tuple[str, str, str | None]:
