@@ -108,7 +108,7 @@ class Follower:
         try:
             wanted = parse_id(text)
         except NotTraceable as error:
-            raise bad_parameter(f"id: {error}") from error
+            raise bad_parameter(str(error)) from error
         try:
             await asyncio.wait_for(self._places.acquire(), _WAIT_SECONDS)
         except TimeoutError as error:

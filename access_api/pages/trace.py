@@ -140,8 +140,8 @@ def _metrics(identifier: str, rows: list[MartRow]) -> Markup:
 
 def _events(arrivals: list[Arrival]) -> Markup:
     columns = {
-        "Event": [_name(each) for each in arrivals],
         "Outcome": [str(each.outcome) for each in arrivals],
+        "Event": [_name(each) for each in arrivals],
         "Why": [_why(each) for each in arrivals],
     }
     return table("events", "Events, those that were stopped first", columns)
