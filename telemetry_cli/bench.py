@@ -36,7 +36,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, csv, "
-            "freshness, memory, demo, soak, large-csv; all but the last two without one."
+            "freshness, memory, demo, trace, soak, large-csv; all but the last two without one."
         ),
     ] = None,
     *,
@@ -89,7 +89,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         CommandError: The program does not run from a checkout, which alone has the benchmarks.
     """
     try:
-        from benchmarks import edge_cases, large_csv, pipeline_cases, refining_cases, soak
+        from benchmarks import edge_cases, large_csv, pipeline_cases, refining_cases, soak, tracing
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("benchmarks"):
             raise
@@ -110,6 +110,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         "freshness": pipeline_cases.post_to_mart,
         "memory": pipeline_cases.idle_memory,
         "demo": pipeline_cases.warm_demo,
+        "trace": tracing.trace,
         # One run of an hour says more than the median of some.
         _SOAK: lambda _: soak.edge_soak(soak_seconds),
         _LARGE_CSV: large_csv.inbox_of_a_gigabyte,

@@ -14,11 +14,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import orjson
 import polars as pl
 import psycopg
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from botocore.exceptions import ClientError
 
 from access_api.tracing import lake_of_reader
@@ -37,16 +35,11 @@ from telemetry_platform.trace.marts import Marts
 from telemetry_platform.trace.steps import Outcome, State, Trace
 from telemetry_platform.trace.tracing import NotFound, Tracer
 from telemetry_platform.trace.way import LakeSide
-from tests.browser import CHROMIUM, MISSING
 from tests.stack_process import telemetry, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
-
-    from telemetry_cli.demo_report import DemoReport
     from telemetry_platform.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -55,14 +48,6 @@ WAY = ["received", "landed", "bronze", "silver", "partials", "marts"]
 # A log has times in whole milliseconds.
 ROUNDING = timedelta(milliseconds=2)
 EACH_FATE = 12
-
-
-@pytest.fixture(scope="module")
-def entries(stack: Settings, report: DemoReport) -> list[dict[str, Any]]:
-    """Return the ledger of the fleets' posts."""
-    assert report.problem == ""
-    (file,) = (stack.home / "demo").glob("ledger-*.jsonl")
-    return [orjson.loads(line) for line in file.read_bytes().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -244,47 +229,6 @@ def test_the_account_of_the_api_reads_landing_and_logs_and_nothing_else(
         reader.put_object(Bucket=stack.s3_bucket, Key="landing/events/mine", Body=b"")
     with pytest.raises(ClientError, match="AccessDenied"):
         reader.delete_object(Bucket=stack.s3_bucket, Key=open_to_it[0])
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
-@pytest.mark.parametrize(
-    ("device", "width", "scheme"), [("phone", 390, "dark"), ("desktop", 1280, "light")]
-)
-def test_the_page_leads_from_a_receipt_to_an_event_by_keyboard(  # noqa: PLR0913 - fixtures
-    *,
-    stack: Settings,
-    entries: list[dict[str, Any]],
-    browser: Browser,
-    pictures: Path,
-    device: str,
-    width: int,
-    scheme: Any,
-) -> None:
-    entry = next(each for each in entries if each["rejected"] and each["accepted"])
-    with browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 900}
-    ) as context:
-        page = context.new_page()
-        page.goto(f"{stack.access_url}/trace/kitchen")
-        assert "An id is a receipt" in page.get_by_role("alert").inner_text()
-        page.get_by_label("Receipt or event id").fill(entry["receipt_id"])
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"**/trace/{entry['receipt_id']}")
-        _reads_well(page)
-        page.screenshot(path=pictures / f"trace-receipt-{device}.png", full_page=True)
-        page.get_by_role("row").filter(has_text="kept").first.get_by_role("link").press("Enter")
-        page.get_by_role("heading", name="Arrival 1 of event").wait_for()
-        steps = page.get_by_role("heading", level=3).all_inner_texts()
-        assert [step.lower() for step in steps] == WAY
-        _reads_well(page)
-        page.screenshot(path=pictures / f"trace-event-{device}.png", full_page=True)
-
-
-def _reads_well(page: Page) -> None:
-    """Hold the open page against what everybody can read."""
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    found = Axe().run(page).response["violations"]
-    assert not [each["id"] for each in found if each["impact"] in {"serious", "critical"}]
 
 
 def test_a_copy_that_another_edge_landed_names_the_arrival_it_lost_to_until_it_is_erased(
