@@ -45,18 +45,21 @@ def test_the_page_leads_from_a_receipt_to_an_event_by_keyboard(  # noqa: PLR0913
         page.get_by_label("Receipt or event id").fill(entry["receipt_id"])
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/trace/{entry['receipt_id']}")
-        _reads_well(page)
+        _reads_well(page, device)
         page.screenshot(path=pictures / f"trace-receipt-{device}.png", full_page=True)
         page.get_by_role("row").filter(has_text="kept").first.get_by_role("link").press("Enter")
         page.get_by_role("heading", name="Arrival 1 of event").wait_for()
         steps = page.get_by_role("heading", level=3).all_inner_texts()
         assert [step.lower() for step in steps] == WAY
-        _reads_well(page)
+        _reads_well(page, device)
         page.screenshot(path=pictures / f"trace-event-{device}.png", full_page=True)
 
 
-def _reads_well(page: Page) -> None:
+def _reads_well(page: Page, device: str) -> None:
     """Hold the open page against what everybody can read."""
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    if device != "phone":
+        return
+    # It takes seconds, and a phone in the dark is where colours and widths fail first.
     found = Axe().run(page).response["violations"]
     assert not [each["id"] for each in found if each["impact"] in {"serious", "critical"}]
