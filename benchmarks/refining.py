@@ -55,7 +55,7 @@ def split(rows: int, _: int) -> dict[str, Any]:
     contract = _strict(load_registry()["environment"])
     rules = contract_rules(contract)
     assert len(rules) == _RULES, [rule.rule for rule in rules]
-    frame = _readings(rows, contract)
+    frame = readings(rows, contract)
     with PeakMemory() as peak:
         began, busy = time.perf_counter(), time.process_time()
         judged = judge(frame, rules)
@@ -153,7 +153,7 @@ def _strict(contract: Contract) -> Contract:
     return replace(contract, fields=tuple(fields), rules=(*contract.rules, *cross))
 
 
-def _readings(rows: int, contract: Contract) -> pl.DataFrame:
+def readings(rows: int, contract: Contract) -> pl.DataFrame:
     """Return rows with all measurements; every hundredth has a temperature that cannot be."""
     place = pl.int_range(rows, dtype=pl.Int64)
     moment = pl.lit(_START) + pl.duration(microseconds=place * (3_600_000_000 // rows))
@@ -228,6 +228,13 @@ def _padded(number: pl.Expr) -> pl.Expr:
 def _settings(folder: str) -> Settings:
     (Path(folder) / "lake").mkdir()
     return Settings(home=Path(folder), lake_root=f"{folder}/lake")
+
+
+def landed_phones(folder: Path, rows: int) -> Settings:
+    """Land phone events in one hour of a new lake under `folder`; returns where it lies."""
+    settings = _settings(str(folder))
+    _landed_elsewhere(settings, "mobile", _phones, rows)
+    return settings
 
 
 def _landed_elsewhere(
