@@ -38,8 +38,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, "
-            "warehouse, csv, freshness, rerun, memory, demo, trace; and only when named: soak, large-csv, "
-            "spark."
+            "warehouse, csv, freshness, rerun, memory, demo, trace; and only when named: soak, "
+            "large-csv, spark."
         ),
     ] = None,
     *,

@@ -191,9 +191,7 @@ class Lake(HourlyTables):
         """Return the landing version that bronze was derived from."""
         here = [noted for *of, noted in self._accepted if of == [source, hour]]
         path = bronze_table(self.registry[source]).path
-        return (
-            here[-1] if here else input_version(self.settings, path, landing_input(source, hour))
-        )
+        return here[-1] if here else input_version(self.settings, path, landing_input(source, hour))
 
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
