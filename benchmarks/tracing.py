@@ -173,8 +173,10 @@ def _load(settings: Settings, frame: pl.DataFrame) -> None:
     with connect(settings, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO marts.rpt_reconciliation (received_hour, source, accepted, silver, "
-            "mart_rows, erased) VALUES (%s, %s, %s, %s, %s, 0)",
-            (begin, _SOURCE, rows.height, rows.height, rows.height),
+            "mart_rows, warehouse_rows, quarantined, duplicates, erased, warehouse_quarantined, "
+            "warehouse_duplicates, unaccounted, adds_up) "
+            "SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, true FROM (SELECT %s::bigint AS n) AS one",
+            (begin, _SOURCE, rows.height),
         )
 
 
