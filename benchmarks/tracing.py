@@ -174,8 +174,9 @@ def _load(settings: Settings, frame: pl.DataFrame) -> None:
         connection.execute(
             "INSERT INTO marts.rpt_reconciliation (received_hour, source, accepted, silver, "
             "mart_rows, warehouse_rows, quarantined, duplicates, erased, warehouse_quarantined, "
-            "warehouse_duplicates, unaccounted, adds_up) "
-            "SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, true FROM (SELECT %s::bigint AS n) AS one",
+            "warehouse_duplicates, warehouse_minute_values, warehouse_hour_values, unaccounted, "
+            "adds_up) SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, 0, 0, true "
+            "FROM (SELECT %s::bigint AS n) AS counted",
             (begin, _SOURCE, rows.height),
         )
 
