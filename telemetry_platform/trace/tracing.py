@@ -71,8 +71,9 @@ class Tracer:
     def _event(self, wanted: TraceId) -> Trace:
         found = {arrivals.key_of(each): each for each in self._judged([wanted.text])}
         trace = Trace(wanted.text, wanted.kind, None, [])
-        for arrival in self._unjudged(wanted.text, trace):
-            found.setdefault(arrivals.key_of(arrival), arrival)
+        if not found:
+            # An open hour has thousands of small files: to open them all takes seconds.
+            found = {arrivals.key_of(each): each for each in self._unjudged(wanted.text, trace)}
         seen = [arrival for arrival in found.values() if self._sees(arrival.source)]
         if not seen:
             raise NotFound(
