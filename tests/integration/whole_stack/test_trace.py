@@ -56,7 +56,8 @@ def tracer(stack: Settings, entries: list[dict[str, Any]]) -> Iterator[Tracer]:
     assert entries
     lake = lake_of_reader(stack)
     assert lake is not None
-    with psycopg.connect(reader_dsn(stack, 30)) as connection:
+    # Else it would be idle in a transaction while tests wait.
+    with psycopg.connect(reader_dsn(stack, 30), autocommit=True) as connection:
         yield Tracer(Marts(connection), LakeSide(lake))
 
 
