@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -20,6 +21,9 @@ from telemetry_platform.layout import RECEIVED_HOUR, SOURCE, Table
 if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
+ROWS_KEPT = 200_000
+"""How many rows of former hours stay in memory; some 100 MB of the widest table."""
+
 _Part = tuple[str, str, tuple[str, ...]]
 
 
@@ -33,12 +37,14 @@ class HourlyTables:
     """The Delta tables of one bucket, by arrival hour.
 
     Hours are partition keys such as `2026-11-22T14` (UTC). Writing a partition replaces it whole,
-    in one commit. What was written of the last hour is kept, for the steps that come after.
+    in one commit. What was written is kept for the steps that come after: of the last hour all, of
+    the hours before it what is little.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._written: dict[_Part, _Written] = {}
+        self._keeping = Lock()
 
     def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
         """Return one hour of `table`, of all sources or of some.
@@ -85,12 +91,16 @@ class HourlyTables:
         rows: pl.DataFrame,
         sources: list[str] | None = None,
     ) -> None:
-        """Keep what was written of one hour, and nothing of other hours."""
+        """Keep what was written of one hour, and of other hours as long as it is little."""
         # Tables are written from several threads.
-        for part in list(self._written):
-            if part[1] != hour:
-                self._written.pop(part, None)
-        self._written[_part(table, hour, sources)] = _Written(version, rows)
+        with self._keeping:
+            self._written[_part(table, hour, sources)] = _Written(version, rows)
+            others = [part for part in self._written if part[1] != hour]
+            held = sum(self._written[part].rows.height for part in others)
+            for part in others:
+                if held <= ROWS_KEPT:
+                    break
+                held -= self._written.pop(part).rows.height
 
     def count(self, table: Table, where: Partition) -> int:
         """Return how many rows these partitions have, from the log alone."""

@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from telemetry_assets.lakehouse.aggregating import required_columns
 from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
-from telemetry_assets.lakehouse.hourly_tables import HourlyTables
+from telemetry_assets.lakehouse.hourly_tables import ROWS_KEPT, HourlyTables
 from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
@@ -99,9 +99,18 @@ class Lake(HourlyTables):
             earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
             noted = self._noted(source, hour)
             self._before[source, hour] = before
-            self._refined = {kept: v for kept, v in self._refined.items() if kept[1] == hour}
+            self._forget_refined(hour)
             self._refined[key] = refine(bronze, earlier, contract, self._known(contract), noted)
         return self._refined[key]
+
+    def _forget_refined(self, hour: str) -> None:
+        """Let go of splits of other hours, the oldest first, until little is held."""
+        others = [key for key in self._refined if key[1] != hour]
+        held = sum(self._refined[key].silver.height for key in others)
+        for key in others:
+            if held <= ROWS_KEPT:
+                break
+            held -= self._refined.pop(key).silver.height
 
     def rehearsed(self, source: str, hour: str) -> Refined:
         """Split what has landed in one hour by today's contract, and write nothing."""
