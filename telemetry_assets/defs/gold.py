@@ -109,15 +109,14 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         keys = [key for key in TABLES if key in context.selected_asset_keys]
         found: dict[dg.AssetKey, dict[str, dict[str, dg.MetadataValue]]] = {key: {} for key in keys}
         accounts = {}
-        for hour in context.partition_keys:
-            written = _write(lake.lake, keys, hour, sources)
-            for key, (rows, version) in written.items():
-                found[key][hour] = rows_metadata(rows.height, version)
-            if LEDGER_KEY in written:
-                judgement = judge_lake(written[LEDGER_KEY][0])
-                accounts[hour] = reconciliation(LEDGER_KEY, judgement)
-        for key, hours in found.items():
-            yield materialized(context, key, hours)
+        for hours in lake.lake.groups(context.partition_keys):
+            for key, (rows, version) in _write(lake.lake, keys, hours, sources).items():
+                for hour, frame in rows.items():
+                    found[key][hour] = rows_metadata(frame.height, version)
+                    if key == LEDGER_KEY:
+                        accounts[hour] = reconciliation(LEDGER_KEY, judge_lake(frame))
+        for key, told in found.items():
+            yield materialized(context, key, told)
         if adds_up.key in context.selected_asset_check_keys:
             yield from judged(context, adds_up, accounts)
 
@@ -125,15 +124,18 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
 
 
 def _write(
-    lake: Lake, keys: list[dg.AssetKey], hour: str, sources: list[str]
-) -> dict[dg.AssetKey, tuple[pl.DataFrame, int]]:
-    """Derive and write one hour of these tables; returns rows and version of each."""
+    lake: Lake, keys: list[dg.AssetKey], hours: list[str], sources: list[str]
+) -> dict[dg.AssetKey, tuple[dict[str, pl.DataFrame], int]]:
+    """Derive and write these hours of these tables; returns rows by hour, and the version."""
+    rows: dict[dg.AssetKey, dict[str, pl.DataFrame]] = {key: {} for key in keys}
     with ThreadPoolExecutor(len(TABLES)) as pool:
-        derived: dict[dg.AssetKey, Future[pl.DataFrame]] = {}
-        for key in keys:
-            derived[key] = pool.submit(_derive, key, lake, hour, sources, derived)
-        rows = {key: each.result() for key, each in derived.items()}
-        versions = pool.map(lambda key: lake.write(TABLES[key], rows[key], hour, sources), keys)
+        for hour in hours:
+            derived: dict[dg.AssetKey, Future[pl.DataFrame]] = {}
+            for key in keys:
+                derived[key] = pool.submit(_derive, key, lake, hour, sources, derived)
+            for key, each in derived.items():
+                rows[key][hour] = each.result()
+        versions = pool.map(lambda key: lake.write_hours(TABLES[key], rows[key], sources), keys)
         return {key: (rows[key], version) for key, version in zip(keys, versions, strict=True)}
 
 

@@ -12,6 +12,7 @@ from telemetry_assets.defs.partitions import HOURS_A_RUN, RETRIES, SOURCES_TAG, 
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.quarantine_preview import preview
+from telemetry_assets.lakehouse.refining import Refined
 from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -73,13 +74,13 @@ def bronze_asset(contract: Contract) -> dg.AssetsDefinition:
     )
     def bronze(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         found = {}
-        for hour in context.partition_keys:
-            built = lake.lake.build_bronze(contract.source, hour)
-            found[hour] = {
-                **rows_metadata(built.rows.height, built.version),
-                "landing_version": built.landing_version,
-                **_versions(lake.lake.registry[contract.source], built.rows),
-            }
+        for hours in lake.lake.groups(context.partition_keys):
+            for hour, built in lake.lake.build_bronze_hours(contract.source, hours).items():
+                found[hour] = {
+                    **rows_metadata(built.rows.height, built.version),
+                    "landing_version": built.landing_version,
+                    **_versions(lake.lake.registry[contract.source], built.rows),
+                }
         return materialized(context, key, found)
 
     return bronze
@@ -119,21 +120,25 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
     def silver(
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult | Judged]:
-        current = lake.lake.registry[contract.source]
+        source, current = contract.source, lake.lake.registry[contract.source]
         found, valid_hours, warned_hours = {}, {}, {}
-        for hour in context.partition_keys:
-            refined = lake.lake.refined(contract.source, hour)
-            version = lake.lake.write(silver_table(current), refined.silver, hour)
-            overtaken = lake.lake.overtaken(contract.source, hour)
-            found[hour] = {
-                **rows_metadata(refined.silver.height, version),
-                "quarantined": refined.quarantine.height,
-                "duplicates": refined.duplicates.height,
-                **_versions(current, refined.silver),
-                **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
-            }
-            valid_hours[hour] = _contract_check(current, lake.lake, hour)
-            warned_hours[hour] = _warnings_check(key, refined.outcomes)
+        for hours in lake.lake.groups(context.partition_keys):
+            lake.lake.look_back(source, hours)
+            split = {hour: lake.lake.refined(source, hour) for hour in hours}
+            kept = {hour: refined.silver for hour, refined in split.items()}
+            version = lake.lake.write_hours(silver_table(current), kept)
+            overtaken = lake.lake.overtaken_hours(source, hours)
+            stored = lake.lake.stored(silver_table(current), hours)
+            for hour, refined in split.items():
+                found[hour] = {
+                    **rows_metadata(refined.silver.height, version),
+                    "quarantined": refined.quarantine.height,
+                    "duplicates": refined.duplicates.height,
+                    **_versions(current, refined.silver),
+                    **({OVERTAKEN: " ".join(overtaken[hour])} if overtaken[hour] else {}),
+                }
+                valid_hours[hour] = _contract_check(current, stored[hour])
+                warned_hours[hour] = _warnings_check(key, refined.outcomes)
         yield materialized(context, key, found)
         yield from judged(context, valid, valid_hours)
         if contract.warns:
@@ -192,21 +197,26 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
         sources = run_sources(context, lake.lake)
         found: dict[dg.AssetKey, dict[str, dict[str, dg.MetadataValue]]]
         found = {key: {} for key in context.selected_asset_keys}
-        for hour in context.partition_keys:
-            frames = {
-                QUARANTINE_KEY: [lake.lake.refined(source, hour).quarantine for source in sources],
-                DUPLICATES_KEY: [lake.lake.refined(source, hour).duplicates for source in sources],
-            }
+        for group in lake.lake.groups(context.partition_keys):
+            split = {hour: [lake.lake.refined(each, hour) for each in sources] for hour in group}
             for key, hours in found.items():
-                rows = lake.lake.together(tables[key], frames[key])
-                version = lake.lake.write(tables[key], rows, hour, sources)
-                hours[hour] = rows_metadata(rows.height, version)
-                if key == QUARANTINE_KEY and not rows.is_empty():
-                    hours[hour] |= _broken_rules(rows)
+                rows = {
+                    hour: lake.lake.together(tables[key], [_exceptions(key, of) for of in refined])
+                    for hour, refined in split.items()
+                }
+                version = lake.lake.write_hours(tables[key], rows, sources)
+                for hour, frame in rows.items():
+                    hours[hour] = rows_metadata(frame.height, version)
+                    if key == QUARANTINE_KEY and not frame.is_empty():
+                        hours[hour] |= _broken_rules(frame)
         for key, hours in found.items():
             yield materialized(context, key, hours)
 
     return silver_exceptions
+
+
+def _exceptions(key: dg.AssetKey, refined: Refined) -> pl.DataFrame:
+    return refined.quarantine if key == QUARANTINE_KEY else refined.duplicates
 
 
 def _broken_rules(quarantined: pl.DataFrame) -> dict[str, dg.MetadataValue]:
@@ -226,9 +236,8 @@ def _versions(contract: Contract, rows: pl.DataFrame) -> dict[str, dg.MetadataVa
     }
 
 
-def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckResult:
+def _contract_check(contract: Contract, written: pl.DataFrame) -> dg.AssetCheckResult:
     """Hold what was written, read back, against the declared schema."""
-    written = lake.scan(silver_table(contract), hour).collect()
     failed = failures(silver_model(contract), written)
     return dg.AssetCheckResult(
         check_name=CONTRACT_CHECK,

@@ -19,6 +19,8 @@ from telemetry_platform.delta import (
 from telemetry_platform.layout import RECEIVED_HOUR, SOURCE, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from telemetry_platform.settings import Settings
 
 ROWS_KEPT = 200_000
@@ -56,16 +58,30 @@ class HourlyTables:
 
     def scan(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.LazyFrame:
         """Return one hour of `table` as a lazy frame, from storage."""
-        where = _where(table, hour, sources)
+        where = _where(table, [hour], sources)
         return scan_partition(self.settings, table.path, where, table.schema)
+
+    def stored(self, table: Table, hours: list[str]) -> dict[str, pl.DataFrame]:
+        """Return these hours of `table`, each as it is in storage."""
+        where = _where(table, hours, None)
+        rows = scan_partition(self.settings, table.path, where, table.schema).collect()
+        return {hour: rows.filter(pl.col(RECEIVED_HOUR) == hour) for hour in hours}
 
     def write(
         self, table: Table, frame: pl.DataFrame, hour: str, sources: list[str] | None = None
     ) -> int:
         """Replace one hour of `table`; returns the table's new version."""
-        rows = cast_strict(frame, table.schema)
-        version = replace_partition(self.settings, table, rows, _where(table, hour, sources))
-        self.keep(table, hour, version, rows, sources)
+        return self.write_hours(table, {hour: frame}, sources)
+
+    def write_hours(
+        self, table: Table, frames: Mapping[str, pl.DataFrame], sources: list[str] | None = None
+    ) -> int:
+        """Replace these hours of `table` in one commit; returns the table's new version."""
+        rows = {hour: cast_strict(frame, table.schema) for hour, frame in frames.items()}
+        where = _where(table, list(rows), sources)
+        version = replace_partition(self.settings, table, pl.concat(rows.values()), where)
+        for hour, frame in rows.items():
+            self.keep(table, hour, version, frame, sources)
         return version
 
     def columns(self, table: Table, hour: str, columns: list[str]) -> pl.DataFrame:
@@ -113,8 +129,8 @@ class HourlyTables:
         return pl.concat([table.schema.to_frame(), *(frame.select(columns) for frame in frames)])
 
 
-def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
-    where: Partition = {RECEIVED_HOUR: hour}
+def _where(table: Table, hours: list[str], sources: list[str] | None) -> Partition:
+    where: Partition = {RECEIVED_HOUR: hours}
     if sources is not None and SOURCE in table.partition_by:
         where[SOURCE] = sources
     return where
