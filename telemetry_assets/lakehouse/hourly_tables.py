@@ -21,6 +21,8 @@ from telemetry_platform.layout import RECEIVED_HOUR, SOURCE, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from deltalake import DeltaTable
+
     from telemetry_platform.settings import Settings
 
 ROWS_KEPT = 200_000
@@ -46,6 +48,7 @@ class HourlyTables:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._written: dict[_Part, _Written] = {}
+        self._opened: dict[str, DeltaTable | None] = {}
         self._keeping = Lock()
 
     def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
@@ -110,6 +113,7 @@ class HourlyTables:
         """Keep what was written of one hour, and of other hours as long as it is little."""
         # Tables are written from several threads.
         with self._keeping:
+            self._opened.pop(table.path, None)
             self._written[_part(table, hour, sources)] = _Written(version, rows)
             others = [part for part in self._written if part[1] != hour]
             held = sum(self._written[part].rows.height for part in others)
@@ -120,7 +124,13 @@ class HourlyTables:
 
     def count(self, table: Table, where: Partition) -> int:
         """Return how many rows these partitions have, from the log alone."""
-        return count_partition(open_table(self.settings, table.path), where)
+        return count_partition(self.opened(table.path), where)
+
+    def opened(self, path: str) -> DeltaTable | None:
+        """Return the table as it was when this process first looked after writing to it."""
+        if path not in self._opened:
+            self._opened[path] = open_table(self.settings, path)
+        return self._opened[path]
 
     @staticmethod
     def together(table: Table, frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -31,7 +31,6 @@ from telemetry_platform.delta import (
     Partition,
     count_partition,
     ensure_table,
-    input_version,
     open_table,
     partition_sizes,
     replace_partition,
@@ -243,15 +242,15 @@ class Lake(HourlyTables):
     def _noted(self, source: str, hour: str) -> int | None:
         """Return the landing version that bronze was derived from."""
         here = [noted for *of, noted in self._accepted if of == [source, hour]]
-        path = bronze_table(self.registry[source]).path
-        return (
-            here[-1] if here else input_version(self.settings, path, _landing_input(source, hour))
-        )
+        return here[-1] if here else self._noted_in_log(source, hour)
+
+    def _noted_in_log(self, source: str, hour: str) -> int | None:
+        bronze = self.opened(bronze_table(self.registry[source]).path)
+        return None if bronze is None else bronze.transaction_version(_landing_input(source, hour))
 
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
-        path = bronze_table(self.registry[source]).path
-        noted = input_version(self.settings, path, _landing_input(source, hour))
+        noted = self._noted_in_log(source, hour)
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
