@@ -138,9 +138,7 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _load_hour(
-    lake: Lake, loads: list[_Load], hour: str, sources: list[str]
-) -> dict[str, int]:
+def _load_hour(lake: Lake, loads: list[_Load], hour: str, sources: list[str]) -> dict[str, int]:
     """Replace one hour in these tables, in one transaction; returns rows by table."""
     tables = [table for table, _, _ in loads]
     concerned = [load for load in loads if _concerns(load[1], sources)]

@@ -8,22 +8,22 @@ import dagster as dg
 import pytest
 
 from telemetry_assets.lakehouse.lake import Lake
-from telemetry_assets.lakehouse.tables import bronze_table, silver_table
+from telemetry_assets.lakehouse.tables import silver_table
 from telemetry_platform.clock import HOUR as AN_HOUR
 from telemetry_platform.clock import hour_key, hour_start
-from telemetry_platform.delta import open_table
 from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
 HOURS = [HOUR, NEXT_HOUR, hour_key(hour_start(NEXT_HOUR) + AN_HOUR)]
 RECONCILIATION = ("gold/ledger", "reconciliation")
 
-Backfill = "Callable[[], dg.ExecuteInProcessResult]"
+RANGE = {
+    "dagster/asset_partition_range_start": HOURS[0],
+    "dagster/asset_partition_range_end": HOURS[-1],
+}
 
 
 @pytest.fixture
@@ -37,11 +37,7 @@ def backfill(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Any:
         return job.execute_in_process(
             asset_selection=list(selection),
             instance=instance,
-            tags={
-                "dagster/asset_partition_range_start": HOURS[0],
-                "dagster/asset_partition_range_end": HOURS[-1],
-                "dagster/backfill": "b",
-            },
+            tags=RANGE,
             raise_on_error=False,
         )
 
@@ -73,15 +69,10 @@ def test_each_hour_has_its_own_rows_counts_and_verdicts(
     assert result.success
     lake = Lake(filled, registry)
     assert [lake.silver("wearable", hour).height for hour in HOURS] == [1, 2, 3]
+    records = instance.fetch_materializations(dg.AssetKey(["silver", "wearable"]), limit=10).records
     told = {
-        event.partition: event.materialization.metadata
-        for event in result.asset_materializations_for_node("bronze__wearable")
-        if event.partition
-    } if False else {
         record.partition_key: record.asset_materialization.metadata
-        for record in instance.fetch_materializations(
-            dg.AssetKey(["silver", "wearable"]), limit=10
-        ).records
+        for record in records
         if record.asset_materialization
     }
     counts = {hour: told[hour]["dagster/partition_row_count"].value for hour in HOURS}
@@ -117,7 +108,24 @@ def test_hours_that_ran_together_are_those_that_ran_alone(
         assert Lake(filled, registry).silver("wearable", hour).equals(together[hour])
 
 
-def test_an_hour_that_does_not_add_up_is_named_and_the_run_fails(
-    backfill: Any, filled: Settings, registry: Registry, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_run_of_hours_is_followed_by_a_run_of_each_alone(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    ...
+    sensor = definitions.resolve_sensor_def("failed_hours_sensor")
+    assert isinstance(sensor, dg.RunStatusSensorDefinition)
+
+    def requested(**more: str) -> list[dg.RunRequest]:
+        tags = {"dagster/backfill": "b", **RANGE, **more}
+        job = definitions.resolve_job_def("refine_hour")
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+        event = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, job_name=run.job_name)
+        context = dg.build_run_status_sensor_context(
+            sensor_name=sensor.name, dagster_event=event, dagster_instance=instance, dagster_run=run
+        )
+        found = list(sensor(context.for_run_failure()) or [])
+        return [each for each in found if isinstance(each, dg.RunRequest)]
+
+    asked = requested()
+    assert [each.partition_key for each in asked] == HOURS
+    assert {each.tags["dagster/backfill"] for each in asked} == {"b"}
+    assert requested(**{"dagster/will_retry": "true"}) == []

@@ -27,9 +27,13 @@ _ACCOUNTS = """
 select source, received_hour, accepted, silver, quarantined, duplicates, mart_rows
 from marts.rpt_reconciliation where accepted > 0 order by 1, 2
 """
-_ROWS = "select source, count(*), count(distinct event_id) from marts.fct_events group by 1 order by 1"
+_ROWS = (
+    "select source, count(*), count(distinct event_id) from marts.fct_events group by 1 order by 1"
+)
 _VALUES = "select metric, sum(n), sum(total) from marts.agg_metric_hours group by 1 order by 1"
-_VERSIONS = "select source, contract_version, count(*) from marts.fct_events group by 1, 2 order by 1, 2"
+_VERSIONS = (
+    "select source, contract_version, count(*) from marts.fct_events group by 1, 2 order by 1, 2"
+)
 
 
 def test_a_backfill_goes_on_after_its_daemon_and_its_run_were_killed(
@@ -61,8 +65,8 @@ def process_of(stack: Settings, run: str) -> int:
     assert stack.dagster_postgres_dsn
     with psycopg.connect(stack.dagster_postgres_dsn.get_secret_value()) as connection:
         told = connection.execute(
-            "select event from event_logs where run_id = %s and dagster_event_type = 'ENGINE_EVENT'",
-            (run,),
+            "select event from event_logs where run_id = %s and dagster_event_type = %s",
+            (run, "ENGINE_EVENT"),
         )
         found = re.search(r"Started process for run \(pid: (\d+)\)", str(told.fetchall()))
     assert found

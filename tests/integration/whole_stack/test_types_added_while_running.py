@@ -39,8 +39,8 @@ select device_id, contract_version, to_char(received_hour at time zone 'UTC', 'Y
 from marts.fct_events where source = 'soil' order by 1
 """
 _READABLE = """
-select count(*) filter (where has_table_privilege('telemetry_reader', marts.oid, 'select')), count(*)
-from pg_class as marts where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p', 'v', 'm')
+select count(*) filter (where has_table_privilege('telemetry_reader', oid, 'select')), count(*)
+from pg_class where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p', 'v', 'm')
 """
 
 
