@@ -84,6 +84,12 @@ lambda: setup ## Put together what the Lambda image holds; measure its size and 
 bench: setup ## Measure the promised figures; one of them: make bench ARGS=edge
 	@$(BIN)/telemetry bench $(ARGS)
 
+.PHONY: peers
+peers: setup ## Install PySpark into .venv-peers, for `make bench ARGS=spark`; needs Java 17 or later
+	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r benchmarks/peers/requirements.txt
+
 SOAK_SECONDS := 3600
 .PHONY: soak
 soak: setup ## Load the edge for an hour; memory and commits must end as they began: make soak SOAK_SECONDS=600
@@ -113,7 +119,7 @@ LOCK = -q --universal --python-version 3.11 --generate-hashes --no-emit-index-ur
 
 .PHONY: clean
 clean: ## Remove what was installed and cached; the stack's data (.telemetry) stays
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .venv .venv-peers .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -not -path './.telemetry/*' -prune -exec rm -rf {} +
 
 .PHONY: screenshots

@@ -71,9 +71,7 @@ def machine() -> dict[str, str]:
     """Return the facts of this machine that a figure depends on."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "cores": str(
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ),
+        "cores": str(_cores()),
         "memory": f"{pages / _KIBIBYTE**3:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import orjson
 import polars as pl
 import psycopg
+from dagster import DagsterRunStatus
+from dagster_graphql import DagsterGraphQLClient
 
 from benchmarks.figures import Figure
 from benchmarks.memory import proportional_bytes
@@ -41,6 +43,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _WAIT_SECONDS = 300.0
 _MEBIBYTE = 1024 * 1024
 _IDLE_SECONDS = 30
+_BETWEEN_SECONDS = 5
 _SAMPLES = 5
 _POLL_SECONDS = 0.2
 _AGGREGATED = """
@@ -50,6 +53,7 @@ _AGGREGATED = """
         and (select sum(n) from marts.agg_file_metrics)
         = (select sum(n) from warehouse.hour_partials where source_file <> '')
 """
+_FINISHED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 _START = datetime(2025, 3, 1, tzinfo=UTC)
 
 
@@ -95,6 +99,37 @@ def post_to_mart(runs: int, rate: int = 200, seconds: int = 30) -> list[Figure]:
         Figure("POST to mart, p95", "s", tuple(each.p95 for each in measured), sizes),
         Figure("POST to mart, max", "s", tuple(each.longest for each in measured), sizes),
     ]
+
+
+def rerun(runs: int, rows: int = 70_000) -> list[Figure]:
+    """Measure an arrival hour that runs again with nothing new, as the launchpad starts it."""
+    seconds = []
+    with _whole_stack() as stack, tempfile.TemporaryDirectory() as folder:
+        file = write_csv(Path(folder), SENSOR_COMMUNITY, seed=1, start=_START, rows=rows)
+        _follow_file(stack.settings, file.path)
+        client = DagsterGraphQLClient(stack.settings.dagster_url)
+        hour = _landed_hour(stack.settings)
+        for _ in range(runs + 1):
+            time.sleep(_BETWEEN_SECONDS)
+            began = time.perf_counter()
+            run = client.submit_job_execution("refine_hour", tags={"dagster/partition": hour})
+            while (status := client.get_run_status(run)) not in _FINISHED:
+                time.sleep(_POLL_SECONDS / 4)
+            assert status is DagsterRunStatus.SUCCESS, status
+            seconds.append(time.perf_counter() - began)
+    # The first of them is the first of its process that was asked for by hand.
+    sizes = f"{rows:,} readings in the hour, from the request to the end of the run"
+    return [Figure("unchanged hour, run again", "s", tuple(seconds[1:]), sizes, target=5.0)]
+
+
+def _landed_hour(settings: Settings) -> str:
+    with psycopg.connect(dsn(settings)) as connection:
+        found = connection.execute(
+            "select to_char(max(received_hour) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24') "
+            "from warehouse.ledger"
+        ).fetchone()
+    assert found is not None
+    return found[0]
 
 
 def idle_memory(_runs: int) -> list[Figure]:
@@ -146,6 +181,14 @@ def _whole_stack() -> Generator[EmbeddedStack]:
         stack.start()
         put_registries(stack.settings, seed=1)
         yield stack
+
+
+@contextmanager
+def only_postgres() -> Generator[Settings]:
+    """Yield the settings of a new database of its own."""
+    with _home() as home, EmbeddedStack(Settings(home=home), only={"postgres"}) as stack:
+        stack.start()
+        yield stack.settings
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -7,11 +7,13 @@ rows is no part of either.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +55,7 @@ def split(rows: int, _: int) -> dict[str, Any]:
     contract = _strict(load_registry()["environment"])
     rules = contract_rules(contract)
     assert len(rules) == _RULES, [rule.rule for rule in rules]
-    frame = _readings(rows, contract)
+    frame = readings(rows, contract)
     with PeakMemory() as peak:
         began, busy = time.perf_counter(), time.process_time()
         judged = judge(frame, rules)
@@ -74,17 +76,16 @@ def partition(rows: int, _: int) -> dict[str, Any]:
     registry = load_registry()
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(folder)
-        hour = _land(settings, "mobile", _phones, rows, 0)
-        landed = pl.scan_delta(ensure_table(settings, LANDING_EVENTS)).select("payload").collect()
-        began, busy = time.perf_counter(), time.process_time()
-        landed.select(pl.col("payload").str.json_decode(payload_dtype(registry["mobile"])))
-        decode_seconds = time.perf_counter() - began
-        decode_busy = time.process_time() - busy
-        del landed
+        hour = _landed_elsewhere(settings, "mobile", _phones, rows)
         with PeakMemory() as peak:
             busy = time.process_time()
             seconds = _refine(Lake(settings, registry), "mobile", hour)
             busy = time.process_time() - busy
+        landed = pl.scan_delta(ensure_table(settings, LANDING_EVENTS)).select("payload").collect()
+        began, decode_busy = time.perf_counter(), time.process_time()
+        landed.select(pl.col("payload").str.json_decode(payload_dtype(registry["mobile"])))
+        decode_seconds = time.perf_counter() - began
+        decode_busy = time.process_time() - decode_busy
     return {
         "seconds": seconds,
         "decode_seconds": decode_seconds,
@@ -152,7 +153,7 @@ def _strict(contract: Contract) -> Contract:
     return replace(contract, fields=tuple(fields), rules=(*contract.rules, *cross))
 
 
-def _readings(rows: int, contract: Contract) -> pl.DataFrame:
+def readings(rows: int, contract: Contract) -> pl.DataFrame:
     """Return rows with all measurements; every hundredth has a temperature that cannot be."""
     place = pl.int_range(rows, dtype=pl.Int64)
     moment = pl.lit(_START) + pl.duration(microseconds=place * (3_600_000_000 // rows))
@@ -227,6 +228,21 @@ def _padded(number: pl.Expr) -> pl.Expr:
 def _settings(folder: str) -> Settings:
     (Path(folder) / "lake").mkdir()
     return Settings(home=Path(folder), lake_root=f"{folder}/lake")
+
+
+def landed_phones(folder: Path, rows: int) -> Settings:
+    """Land phone events in one hour of a new lake under `folder`; returns where it lies."""
+    settings = _settings(str(folder))
+    _landed_elsewhere(settings, "mobile", _phones, rows)
+    return settings
+
+
+def _landed_elsewhere(
+    settings: Settings, source: str, payload: Callable[[pl.Expr], pl.Expr], rows: int
+) -> str:
+    """Land in another process, as it is in life; its memory is none of the run's."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_land, settings, source, payload, rows, 0).result()
 
 
 def _land(

@@ -22,6 +22,8 @@ _RUNS = 3
 _LONGEST_RUNS = 20
 _SOAK = "soak"
 _LARGE_CSV = "large-csv"
+_SPARK = "spark"
+_ONLY_NAMED = {_SOAK, _LARGE_CSV, _SPARK}
 _SOAK_SECONDS = 3600
 _SHORTEST_SOAK, _LONGEST_SOAK = 60, 24 * 3600
 
@@ -35,8 +37,9 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, csv, "
-            "freshness, memory, demo, soak, large-csv; all but the last two without one."
+            help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, "
+            "warehouse, csv, freshness, rerun, memory, demo; and only when named: soak, large-csv, "
+            "spark."
         ),
     ] = None,
     *,
@@ -55,7 +58,7 @@ def bench(
     starts what it needs in a temporary home and removes it again.
     """
     cases = _cases(seconds)
-    chosen = names or [name for name in cases if name not in {_SOAK, _LARGE_CSV}]
+    chosen = names or [name for name in cases if name not in _ONLY_NAMED]
     if unknown := [name for name in chosen if name not in cases]:
         raise CommandError(f"No benchmark {unknown[0]!r}.", f"There are: {', '.join(cases)}.")
     from benchmarks.figures import BRIEF_HEADER, brief_rows, machine, markdown
@@ -89,7 +92,15 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         CommandError: The program does not run from a checkout, which alone has the benchmarks.
     """
     try:
-        from benchmarks import edge_cases, large_csv, pipeline_cases, refining_cases, soak
+        from benchmarks import (
+            edge_cases,
+            large_csv,
+            pipeline_cases,
+            refining_cases,
+            soak,
+            spark_cases,
+            warehouse_cases,
+        )
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("benchmarks"):
             raise
@@ -106,11 +117,14 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         "split": refining_cases.split,
         "partition": refining_cases.partition,
         "linear": refining_cases.linear,
+        "warehouse": warehouse_cases.warehouse,
         "csv": pipeline_cases.csv_to_marts,
         "freshness": pipeline_cases.post_to_mart,
+        "rerun": pipeline_cases.rerun,
         "memory": pipeline_cases.idle_memory,
         "demo": pipeline_cases.warm_demo,
         # One run of an hour says more than the median of some.
         _SOAK: lambda _: soak.edge_soak(soak_seconds),
         _LARGE_CSV: large_csv.inbox_of_a_gigabyte,
+        _SPARK: spark_cases.spark,
     }

@@ -112,16 +112,21 @@ def parse_payload(landed: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """
     former = landed["contract_version"].unique().to_list() != [contract.version]
     renames = {key: name for key, (name, _) in _PROVENANCE.items()}
-    decoded = landed.with_columns(
-        pl.col("payload").str.json_decode(payload_dtype(contract, former=former))
-    ).unnest("payload")
+    decoded = (
+        landed.lazy()
+        .with_columns(pl.col("payload").str.json_decode(payload_dtype(contract, former=former)))
+        .unnest("payload")
+    )
     if former:
         decoded = decoded.with_columns(
             pl.coalesce(name, *names) for name, names in _former(contract).items()
         )
     times = [c.name for c in contract.sent_columns if c.logical_type is LogicalType.TIMESTAMP]
-    return (
+    rows = (
         decoded.rename(renames)
         .with_columns(pl.col(times).cast(UTC_TIME))
         .select(list(bronze_schema(contract)))
     )
+    # Decoding needs many times the memory of its text: this way it takes a piece of the rows at a
+    # time, on all cores.
+    return rows.collect(engine="streaming")

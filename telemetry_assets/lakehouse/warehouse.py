@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 _ANALYZE_FROM_ROWS = 20_000
+_MOST = 0.5
 # Two processes that create the same table at once would fail in Postgres' catalogue.
 _DDL_LOCK = 4_207_186_019
 _MARTS_BUILD = "marts_build"
@@ -118,7 +119,7 @@ class WarehouseLoad:
             if table.key:
                 standing = self._standing(cursor, table, where)
                 gone, come = difference(standing, come, table)
-                self._delete(cursor, table, where, gone)
+                self._delete(cursor, table, where, gone, whole=gone.height == standing.height)
             else:
                 cursor.execute(f"DELETE FROM {table.qualified} WHERE {where}")  # noqa: S608
             if not come.is_empty():
@@ -169,8 +170,13 @@ class WarehouseLoad:
         table: WarehouseTable,
         where: str,
         keys: pl.DataFrame,
+        *,
+        whole: bool,
     ) -> None:
         if keys.is_empty():
+            return
+        if whole:
+            cursor.execute(f"DELETE FROM {table.qualified} WHERE {where}")  # noqa: S608
             return
         staging = f"gone_{table.name}"
         cursor.adbc_ingest(staging, keys, mode="create", temporary=True)
@@ -193,7 +199,8 @@ def difference(
             and no other value.
 
     Returns:
-        The keys of the rows to delete, and the rows to insert afterwards.
+        The keys of the rows to delete, and the rows to insert afterwards: all of them when most
+        have changed, because to delete an hour whole is cheaper than to look for its rows.
     """
     if table.tombstones:
         kept = [RECEIVED_HOUR, *table.key]
@@ -204,6 +211,8 @@ def difference(
         return standing.select(table.key), wanted
     columns = wanted.columns
     gone = standing.join(wanted, on=columns, how="anti", nulls_equal=True).select(table.key)
+    if gone.height > standing.height * _MOST:
+        return standing.select(table.key), wanted
     return gone, wanted.join(standing, on=columns, how="anti", nulls_equal=True)
 
 

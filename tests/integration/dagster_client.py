@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.stack_process import wait_until
+
 _REPOSITORY = {
     "repositoryLocationName": "telemetry",
     "repositoryName": "__repository__",
@@ -106,7 +108,20 @@ class DagsterClient:
         return [run["runId"] for run in found["runsOrError"]["results"]]
 
     def check_outcomes(self, asset: list[str]) -> list[tuple[str, bool]]:
-        """Return name and verdict of the latest evaluation of each check of an asset."""
+        """Return name and verdict of the latest evaluation of each check of an asset.
+
+        A run that has only planned a check, a scheduled one for example, is waited for.
+        """
+        latest: dict[str, dict[str, Any]] = {}
+
+        def evaluated() -> bool:
+            latest.update(self._check_executions(asset))
+            return all(execution["evaluation"] for execution in latest.values())
+
+        wait_until(evaluated, f"the checks of {'/'.join(asset)} are evaluated")
+        return [(name, execution["evaluation"]["success"]) for name, execution in latest.items()]
+
+    def _check_executions(self, asset: list[str]) -> dict[str, dict[str, Any]]:
         found = self._ask(
             """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
                  assetChecksOrError { ... on AssetChecks { checks { name
@@ -114,11 +129,11 @@ class DagsterClient:
             key={"path": asset},
         )
         checks = found["assetNodeOrError"]["assetChecksOrError"]["checks"]
-        return [
-            (check["name"], check["executionForLatestMaterialization"]["evaluation"]["success"])
+        return {
+            check["name"]: check["executionForLatestMaterialization"]
             for check in checks
             if check["executionForLatestMaterialization"]
-        ]
+        }
 
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = httpx.post(

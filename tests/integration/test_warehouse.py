@@ -164,15 +164,26 @@ def test_only_the_rows_that_changed_are_written(
     settings: Settings, database: psycopg.Connection
 ) -> None:
     query = "SELECT device_id, n, xmin::text FROM warehouse.metric_partials ORDER BY 1"
+    load(settings, schema.PARTIALS, partials("a", "b", "c", "e"))
+    load(settings, schema.PARTIALS, partials("a", hour=NEXT_HOUR), NEXT_HOUR)
+    a, later, b, _, e = rows(database, query)
+    grown = pl.when(pl.col("device_id") == "b").then(5).otherwise("n").alias("n")
+    assert load(settings, schema.PARTIALS, partials("a", "b", "d", "e").with_columns(grown)) == 4
+    found = rows(database, query)
+    assert [row[:2] for row in found] == [("a", 3), ("a", 3), ("b", 5), ("d", 3), ("e", 3)]
+    assert {a, later, e} < set(found)
+    assert b not in found
+
+
+def test_an_hour_of_which_most_changed_is_written_whole(
+    settings: Settings, database: psycopg.Connection
+) -> None:
+    query = "SELECT device_id, n FROM warehouse.metric_partials ORDER BY 1"
     load(settings, schema.PARTIALS, partials("a", "b", "c"))
     load(settings, schema.PARTIALS, partials("a", hour=NEXT_HOUR), NEXT_HOUR)
-    a, later, b, _ = rows(database, query)
-    grown = pl.when(pl.col("device_id") == "b").then(5).otherwise("n").alias("n")
-    assert load(settings, schema.PARTIALS, partials("a", "b", "d").with_columns(grown)) == 3
-    found = rows(database, query)
-    assert [row[:2] for row in found] == [("a", 3), ("a", 3), ("b", 5), ("d", 3)]
-    assert {a, later} < set(found)
-    assert b not in found
+    grown = pl.when(pl.col("device_id") != "a").then(5).otherwise("n").alias("n")
+    assert load(settings, schema.PARTIALS, partials("a", "b", "c").with_columns(grown)) == 3
+    assert rows(database, query) == [("a", 3), ("a", 3), ("b", 5), ("c", 5)]
 
 
 def test_json_arrives_as_json_and_lists_as_arrays(

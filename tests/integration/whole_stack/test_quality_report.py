@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -72,7 +73,9 @@ def test_dagster_checks_each_source_and_keeps_a_page_for_the_day(
     outcomes = DagsterClient(stack.dagster_url).check_outcomes(["reports", "quality"])
     assert {name for name, _ in outcomes} == SOURCES
     listing = s3_client(stack).list_objects_v2(Bucket=stack.s3_bucket, Prefix=f"{FOLDER}/")
-    assert len(listing["Contents"]) == 2
+    kept = {entry["Key"].removeprefix(f"{FOLDER}/") for entry in listing["Contents"]}
+    assert "latest.html" in kept
+    assert any(re.fullmatch(r"\d{4}-\d{2}-\d{2}\.html", name) for name in kept), kept
     assert all(f">{source}</h2>" in stored for source in SOURCES)
 
 
