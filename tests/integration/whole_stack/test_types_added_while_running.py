@@ -35,7 +35,7 @@ where source = 'soil' and metric in ('ph', 'salinity_percent') group by 1, 2 ord
 """
 _EVENTS = """
 select device_id, contract_version, to_char(received_hour at time zone 'UTC', 'YYYY-MM-DD"T"HH24')
-from marts.fct_events where source = 'soil' order by 1
+from warehouse.soil order by 1
 """
 _READABLE = """
 select count(*) filter (where has_table_privilege('telemetry_reader', oid, 'select')), count(*)
@@ -61,7 +61,7 @@ def test_a_new_type_and_its_next_version_reach_the_marts_without_a_restart(
     wait_until(lambda: accepted(stack, halves), "bed-2, whose pH is no whole number, is in")
     wait_until(
         lambda: len(query(stack, _EVENTS)) == 2,
-        "bed-2 is in the marts",
+        "bed-2 is in the warehouse",
         lambda: (query(stack, _EVENTS), dagster.unfinished_runs()),
         seconds=240,
     )
