@@ -62,28 +62,6 @@ class DagsterClient:
         assert "backfillId" in found, found
         return found["backfillId"]
 
-    def launch_job_backfill(self, job: str, partitions: list[str]) -> str:
-        """Launch a backfill of a job as its page does; returns its id."""
-        selector = {"repositorySelector": _REPOSITORY, "partitionSetName": f"{job}_partition_set"}
-        found = self._ask(
-            """mutation($params: LaunchBackfillParams!) {
-                 launchPartitionBackfill(backfillParams: $params) { __typename
-                   ... on LaunchBackfillSuccess { backfillId }
-                   ... on PythonError { message } } }""",
-            params={"selector": selector, "partitionNames": partitions, "tags": []},
-        )["launchPartitionBackfill"]
-        assert "backfillId" in found, found
-        return found["backfillId"]
-
-    def backfill_runs(self, backfill: str) -> dict[str, str]:
-        """Return the status of each run of a backfill, by run id."""
-        found = self._ask(
-            """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
-                 ... on Runs { results { runId status } } } }""",
-            filter={"tags": [{"key": "dagster/backfill", "value": backfill}]},
-        )
-        return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
-
     def backfill_status(self, backfill: str) -> str:
         """Return a backfill's status."""
         return self._ask(

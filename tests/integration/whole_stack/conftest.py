@@ -27,17 +27,11 @@ FIRST_READING = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="package")
-def servers() -> Iterator[EmbeddedStack]:
+def stack() -> Iterator[Settings]:
     """Start the whole stack."""
     with stack_home() as home, EmbeddedStack(Settings(home=home)) as running:
         running.start()
-        yield running
-
-
-@pytest.fixture(scope="package")
-def stack(servers: EmbeddedStack) -> Settings:
-    """Return the settings of the whole stack."""
-    return servers.settings
+        yield running.settings
 
 
 @pytest.fixture(scope="package")
