@@ -68,6 +68,8 @@ class HourlyTables:
         """Return these hours of `table`, each as it is in storage."""
         where = _where(table, hours, None)
         rows = scan_partition(self.settings, table.path, where, table.schema).collect()
+        if len(hours) == 1:
+            return {hours[0]: rows}
         return {hour: rows.filter(pl.col(RECEIVED_HOUR) == hour) for hour in hours}
 
     def write(

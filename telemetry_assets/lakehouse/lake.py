@@ -250,15 +250,6 @@ class Lake(HourlyTables):
     def _noted(self, source: str, hour: str) -> int | None:
         """Return the landing version that bronze was derived from."""
         here = [noted for *of, noted in self._accepted if of == [source, hour]]
-<<<<<<< HEAD
-        path = bronze_table(self.registry[source]).path
-        return here[-1] if here else input_version(self.settings, path, landing_input(source, hour))
-
-    def _count_accepted(self, source: str, hour: str) -> int:
-        """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
-        path = bronze_table(self.registry[source]).path
-        noted = input_version(self.settings, path, landing_input(source, hour))
-=======
         return here[-1] if here else self._noted_in_log(source, hour)
 
     def _noted_in_log(self, source: str, hour: str) -> int | None:
@@ -268,7 +259,6 @@ class Lake(HourlyTables):
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
         noted = self._noted_in_log(source, hour)
->>>>>>> 615194cd5c41e654671f83789c0758904c3903a5
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
