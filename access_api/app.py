@@ -30,6 +30,7 @@ from access_api.problems import (
 )
 from access_api.reading import Reader
 from access_api.routes import router
+from access_api.tracing import Follower
 from telemetry_platform.problems import Problem
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def access_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.reader = Reader(settings)
+    app.state.follower = Follower(settings, app.state.reader.contracts)
     app.include_router(router)
     add_pages(app)
     _add_health(app)

@@ -50,6 +50,16 @@ def unknown_user() -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "user", "no such user is registered")
 
 
+def nothing_traced(detail: str) -> Problem:
+    """404: nothing is stored under an id, or nothing that the key may see."""
+    return Problem(HTTPStatus.NOT_FOUND, "trace", detail)
+
+
+def lake_away() -> Problem:
+    """503: the lake does not answer."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "lake", "the lake is away", 5)
+
+
 def busy() -> Problem:
     """503: too many large answers are under way."""
     detail = "too many large answers are under way; try again, or read pages of JSON"

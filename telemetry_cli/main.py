@@ -18,6 +18,7 @@ from telemetry_cli import (
     secret_files,
     sql,
     status,
+    trace,
     up,
 )
 from telemetry_cli.errors import CommandError
@@ -30,7 +31,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, status, quality, env, keys, contracts, replay, sql, secret_files, bench):
+for command in (
+    up,
+    demo,
+    status,
+    quality,
+    env,
+    keys,
+    contracts,
+    replay,
+    trace,
+    sql,
+    secret_files,
+    bench,
+):
     command.register(app)
 
 _log = logging.getLogger(__name__)

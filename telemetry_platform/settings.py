@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     dagster_postgres_dsn: SecretStr | None = None
     access_postgres_dsn: SecretStr | None = None
     """The analytics database for the access API, as a role that may read marts and nothing else."""
+    access_s3_access_key_id: str | None = None
+    """The lake for the access API, as an account that may read what landed and tables' logs."""
+    access_s3_secret_access_key: SecretStr | None = None
     ingest_url: str = "http://127.0.0.1:8080"
     dagster_url: str = "http://127.0.0.1:3000"
     access_url: str = "http://127.0.0.1:8081"

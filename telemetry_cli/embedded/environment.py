@@ -42,6 +42,9 @@ _MAX_CONCURRENT_RUNS = 2
 # What the access API reads beside what is named after it.
 _ACCESS = (
     "TELEMETRY_HOME",
+    "TELEMETRY_S3_ENDPOINT",
+    "TELEMETRY_S3_BUCKET",
+    "TELEMETRY_S3_REGION",
     "TELEMETRY_SECRETS_DIR",
     "TELEMETRY_LOG_LEVEL",
     "TELEMETRY_DAGSTER_URL",
@@ -64,6 +67,16 @@ _EXPORTED = (
     "TELEMETRY_DAGSTER_URL",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
+    # What `dagster.yaml` and `workspace.yaml` name, for Dagster's own command.
+    "DAGSTER_HOME",
+    "TELEMETRY_PG_HOST",
+    "TELEMETRY_PG_PORT",
+    "TELEMETRY_PG_USER",
+    "TELEMETRY_PG_PASSWORD",
+    DAGSTER_DATABASE_VARIABLE,
+    CODE_SERVER_HOST_VARIABLE,
+    "TELEMETRY_CODE_SERVER_PORT",
+    MAX_RUNS_VARIABLE,
 )
 
 
@@ -109,7 +122,7 @@ def process_environment(settings: Settings) -> dict[str, str]:
 
 
 def access_environment(settings: Settings) -> dict[str, str]:
-    """Return the whole environment of the access API: nothing of the lake, no owner's password."""
+    """Return the whole environment of the access API: it has credentials of its own alone."""
     everything = settings_environment(settings)
     return {
         **machine_environment(),
@@ -122,7 +135,8 @@ def access_environment(settings: Settings) -> dict[str, str]:
 
 def exported(settings: Settings) -> dict[str, str]:
     """Return what `telemetry env` prints: how other programs reach this stack."""
-    everything = settings_environment(settings)
+    running = settings.postgres_dsn is not None
+    everything = process_environment(settings) if running else settings_environment(settings)
     return {name: everything[name] for name in _EXPORTED if name in everything}
 
 

@@ -81,6 +81,10 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
                     port, secrets.postgres_reader_password, postgres.DATABASE, READER
                 )
             ),
+            "access_s3_access_key_id": secrets.s3_reader_access_key or None,
+            "access_s3_secret_access_key": SecretStr(secrets.s3_reader_secret_key)
+            if secrets.s3_reader_secret_key
+            else None,
             "access_url": f"http://{LOOPBACK}:{ports['access']}",
             "access_host": LOOPBACK,
             "access_audit_path": (settings.access_audit_file).resolve(),
