@@ -62,6 +62,7 @@ class StoreProxy:
         self._loop = asyncio.new_event_loop()
         self._started = Event()
         self._thread = Thread(target=self._serve, daemon=True)
+        self._handling: set[asyncio.Task[None] | None] = set()
         self.faults: tuple[Fault, ...] = (Fault.NONE,)
         self.met = dict.fromkeys(Fault, 0)
         self.every_writer_wins = False
@@ -94,10 +95,14 @@ class StoreProxy:
             self._loop.run_until_complete(asyncio.sleep(_TURNS_SECONDS))
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Once its client has gone, nothing else holds the task while it waits for the store.
+        task = asyncio.current_task()
+        self._handling.add(task)
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._exchange(reader, writer):
                 pass
         writer.close()
+        self._handling.discard(task)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; return whether the connection may go on."""
