@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import orjson
 import polars as pl
@@ -107,7 +108,8 @@ def rerun(runs: int, rows: int = 70_000) -> list[Figure]:
     with _whole_stack() as stack, tempfile.TemporaryDirectory() as folder:
         file = write_csv(Path(folder), SENSOR_COMMUNITY, seed=1, start=_START, rows=rows)
         _follow_file(stack.settings, file.path)
-        client = DagsterGraphQLClient(stack.settings.dagster_url)
+        address = urlsplit(stack.settings.dagster_url)
+        client = DagsterGraphQLClient(address.hostname or "", port_number=address.port)
         hour = _landed_hour(stack.settings)
         for _ in range(runs + 1):
             time.sleep(_BETWEEN_SECONDS)
