@@ -141,7 +141,7 @@ class WarehouseTable:
 def event_table(contract: Contract) -> WarehouseTable:
     """Return the table of one source's silver events.
 
-    Nothing looks for one event here: `marts.fct_events` has them all by id.
+    Nothing looks for one event here: `marts.fct_events` has those of built-in sources by id.
     """
     sessions = any(column.name == "session_id" for column in contract.columns)
     by_session = (Index("session_id", "session_id IS NOT NULL"),) if sessions else ()
