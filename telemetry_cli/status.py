@@ -107,7 +107,10 @@ def _ask(service: Service, mark: ProcessMark | None) -> ServiceStatus:
 def _memory(process: psutil.Process | None, *, children: bool) -> float:
     if process is None:
         return 0.0
-    family = [process, *(process.children(recursive=True) if children else [])]
+    try:
+        family = [process, *(process.children(recursive=True) if children else [])]
+    except psutil.NoSuchProcess:
+        return 0.0
     total = 0
     for member in family:
         try:

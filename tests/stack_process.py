@@ -77,16 +77,19 @@ def read_document(stream: Any) -> dict[str, Any]:
     raise AssertionError(f"no JSON document came: {text!r}")
 
 
-def processes_of(home: Path) -> list[psutil.Process]:
-    """Return every process that has this home in its command line or as working directory."""
+def command_lines_of(home: Path) -> list[str]:
+    """Return the command line of every process with this home in it or as working directory.
+
+    They are read at once: a database session or a forked run may be gone a moment later.
+    """
     found = []
     for process in psutil.process_iter():
         try:
-            words = [*process.cmdline(), process.cwd()]
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            words, directory = process.cmdline(), process.cwd()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        if process.pid != os.getpid() and any(str(home) in word for word in words):
-            found.append(process)
+        if process.pid != os.getpid() and any(str(home) in word for word in [*words, directory]):
+            found.append(" ".join(words))
     return found
 
 

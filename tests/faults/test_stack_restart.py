@@ -14,7 +14,7 @@ from telemetry_cli.embedded.state import StackState
 from telemetry_platform.objects import s3_client
 from telemetry_platform.postgres import connect
 from telemetry_platform.settings import Settings
-from tests.stack_process import processes_of, stack_home, telemetry, telemetry_up, wait_until
+from tests.stack_process import command_lines_of, stack_home, telemetry, telemetry_up, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -57,7 +57,7 @@ def home() -> Generator[Path]:
 def test_a_killed_telemetry_up_leaves_no_process_and_starts_again(home: Path) -> None:
     with telemetry_up(home, "s3", "postgres", "edge") as process:
         process.kill()
-        wait_until(lambda: processes_of(home) == [], "all servers are gone")
+        wait_until(lambda: command_lines_of(home) == [], "all servers are gone")
     with telemetry_up(home, "s3", "postgres", "edge"):
         assert telemetry(home, "env").returncode == 0
 

@@ -28,7 +28,7 @@ from telemetry_platform.objects import s3_client
 from telemetry_platform.postgres import connect
 from telemetry_platform.settings import Settings
 from tests.stack_process import (
-    processes_of,
+    command_lines_of,
     stack_home,
     telemetry,
     telemetry_up,
@@ -144,7 +144,7 @@ def test_secrets_appear_in_no_log_and_no_command_line(stack: EmbeddedStack, home
     variables = stack.environment()
     hidden = {variables["AWS_SECRET_ACCESS_KEY"], variables["TELEMETRY_PG_PASSWORD"]}
     texts = [path.read_text(errors="replace") for path in (home / "logs").iterdir()]
-    texts += [" ".join(process.cmdline()) for process in processes_of(home)]
+    texts += command_lines_of(home)
     assert not [secret for secret in hidden for text in texts if secret in text]
 
 
@@ -160,7 +160,7 @@ def test_a_second_start_keeps_addresses_and_data_and_a_second_stack_is_refused()
             s3_client(settings).put_object(Bucket=settings.s3_bucket, Key="kept", Body=b"object")
             with connect(settings) as connection:
                 connection.execute("CREATE TABLE kept AS SELECT 'row' AS value")
-        assert processes_of(home) == []
+        assert command_lines_of(home) == []
         with telemetry_up(home, *stores):
             assert json.loads(telemetry(home, "env", "--json").stdout) == before
             got = s3_client(settings).get_object(Bucket=settings.s3_bucket, Key="kept")
@@ -190,7 +190,7 @@ def test_a_signal_ends_everything_cleanly(number: signal.Signals) -> None:
         with telemetry_up(home, "s3", "postgres", "edge") as process:
             process.send_signal(number)
             assert process.wait(timeout=60) == 0
-        assert processes_of(home) == []
+        assert command_lines_of(home) == []
         log = (home / "logs" / "postgres.log").read_text()
         assert "database system is shut down" in log
         assert telemetry(home, "status", "--json").returncode == 1

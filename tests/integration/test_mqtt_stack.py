@@ -12,7 +12,7 @@ from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
 from tests.integration.mqtt_parts import Publisher, session_event
-from tests.stack_process import processes_of, telemetry, wait_until
+from tests.stack_process import command_lines_of, telemetry, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,4 +76,4 @@ def test_the_broker_asks_for_the_password_and_ends_with_the_stack(tmp_path: Path
             wait_until(lambda: phone.refused, "the guess is refused")
         with Publisher(port) as nobody:
             wait_until(lambda: nobody.refused, "nobody is refused")
-    assert processes_of(tmp_path) == []
+    assert command_lines_of(tmp_path) == []
