@@ -71,7 +71,7 @@ def stack(home: Path) -> Generator[EmbeddedStack]:
 def test_every_server_is_healthy_and_small(stack: EmbeddedStack) -> None:
     found: dict[str, ServiceStatus] = {}
 
-    def problems() -> dict[str, str]:
+    def problems() -> dict[str, str | None]:
         found.update({entry.name: entry for entry in stack_status(stack.settings)})
         return {name: entry.problem for name, entry in found.items() if not entry.healthy}
 
