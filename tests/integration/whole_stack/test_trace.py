@@ -35,7 +35,8 @@ from telemetry_platform.trace.marts import Marts
 from telemetry_platform.trace.steps import Outcome, State, Trace
 from telemetry_platform.trace.tracing import NotFound, Tracer
 from telemetry_platform.trace.way import LakeSide
-from tests.stack_process import telemetry, wait_until
+from tests.integration.whole_stack.settling import wait_until_settled
+from tests.stack_process import DEADLINE_SECONDS, telemetry, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,7 @@ EACH_FATE = 12
 def tracer(stack: Settings, entries: list[dict[str, Any]]) -> Iterator[Tracer]:
     """Return a tracer that sees what the access API sees: marts, landing and logs."""
     assert entries
+    wait_until_settled(stack)
     lake = lake_of_reader(stack)
     assert lake is not None
     # Else it would be idle in a transaction while tests wait.
@@ -64,7 +66,10 @@ def tracer(stack: Settings, entries: list[dict[str, Any]]) -> Iterator[Tracer]:
 @pytest.fixture(scope="module")
 def api(stack: Settings) -> Iterator[httpx.Client]:
     key = (stack.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()
-    with httpx.Client(base_url=stack.access_url, headers={"x-api-key": key}) as client:
+    headers = {"x-api-key": key}
+    with httpx.Client(
+        base_url=stack.access_url, headers=headers, timeout=DEADLINE_SECONDS
+    ) as client:
         yield client
 
 
@@ -200,7 +205,10 @@ def test_a_key_sees_the_ways_of_its_sources_alone(
         stack, "select event_id from marts.fct_events where receipt_id = %s limit 1",
         other["receipt_id"],
     )  # fmt: skip
-    with httpx.Client(base_url=stack.access_url, headers={"x-api-key": key}) as phones:
+    headers = {"x-api-key": key}
+    with httpx.Client(
+        base_url=stack.access_url, headers=headers, timeout=DEADLINE_SECONDS
+    ) as phones:
 
         def known() -> bool:
             return phones.get("/v1/datasets").status_code == HTTPStatus.OK
