@@ -49,7 +49,8 @@ import dagster as dg
 def number() -> int:
     return 1
 
-definitions = dg.Definitions(assets=[number], jobs=[dg.define_asset_job("count")])
+count = dg.define_asset_job("count", executor_def=dg.in_process_executor)
+definitions = dg.Definitions(assets=[number], jobs=[count])
 """
 
 
