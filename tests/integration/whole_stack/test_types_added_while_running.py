@@ -12,7 +12,7 @@ from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_platform.clock import utc_now
 from telemetry_platform.postgres import dsn
 from tests.integration.dagster_client import DagsterClient
-from tests.stack_process import wait_until
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 from tests.unit.telemetry_contracts.soil import probe, put, soil
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def test_a_new_type_and_its_next_version_reach_the_marts_without_a_restart(
         lambda: len(query(stack, _EVENTS)) == 2,
         "bed-2 is in the warehouse",
         lambda: (query(stack, _EVENTS), dagster.unfinished_runs()),
-        seconds=240,
     )
     hours = sorted({hour for *_, hour in query(stack, _EVENTS)})
     wait_until(lambda: not dagster.unfinished_runs(), "nothing else is going on")
@@ -98,6 +97,7 @@ def accepted(stack: Settings, event: dict[str, Any]) -> bool:
         params={"source": "soil"},
         headers={"x-api-key": (stack.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()},
         json=event,
+        timeout=DEADLINE_SECONDS,
     )
     return answer.status_code == httpx.codes.ACCEPTED
 
