@@ -120,7 +120,7 @@ def command_lines_of(home: Path) -> list[str]:
 
 
 def wait_until(
-    holds: Callable[[], bool],
+    holds: Callable[[], object],
     what: str,
     evidence: Callable[[], object] = lambda: "",
     seconds: float = DEADLINE_SECONDS,
