@@ -23,7 +23,8 @@ _LONGEST_RUNS = 20
 _SOAK = "soak"
 _LARGE_CSV = "large-csv"
 _SPARK = "spark"
-_ONLY_NAMED = {_SOAK, _LARGE_CSV, _SPARK}
+_ANSWERS = "answers"
+_ONLY_NAMED = {_SOAK, _LARGE_CSV, _SPARK, _ANSWERS}
 _SOAK_SECONDS = 3600
 _SHORTEST_SOAK, _LONGEST_SOAK = 60, 24 * 3600
 
@@ -39,7 +40,7 @@ def bench(
         typer.Argument(
             help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, "
             "warehouse, csv, freshness, rerun, memory, demo, trace; and only when named: soak, "
-            "large-csv, spark."
+            "large-csv, spark, answers."
         ),
     ] = None,
     *,
@@ -93,6 +94,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
     """
     try:
         from benchmarks import (
+            answer_cases,
             edge_cases,
             large_csv,
             pipeline_cases,
@@ -129,4 +131,5 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         _SOAK: lambda _: soak.edge_soak(soak_seconds),
         _LARGE_CSV: large_csv.inbox_of_a_gigabyte,
         _SPARK: spark_cases.spark,
+        _ANSWERS: answer_cases.answers,
     }
