@@ -15,6 +15,7 @@ from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
     QUARANTINE,
+    SUPERSEDED,
     bronze_table,
     silver_table,
 )
@@ -23,10 +24,11 @@ from telemetry_contracts.registry import Registry
 
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
+SUPERSEDED_KEY = dg.AssetKey(["silver", "superseded"])
 CONTRACT_CHECK = "contract"
 WARNINGS_CHECK = "warnings"
 OVERTAKEN = "overtaken_hours"
-"""Metadata of silver: hours to refine again, because copies of their events arrived before them."""
+"""Metadata of silver: hours to refine again, for copies that arrived before or corrections."""
 
 _SAMPLE = 5
 
@@ -114,12 +116,14 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         current = lake.lake.registry[contract.source]
         refined = lake.lake.refined(contract.source, hour)
         version = lake.lake.write(silver_table(current), refined.silver, hour)
+        lake.lake.write_corrections(contract.source, hour)
         overtaken = lake.lake.overtaken(contract.source, hour)
         yield dg.MaterializeResult(
             metadata={
                 **rows_metadata(refined.silver.height, version),
                 "quarantined": refined.quarantine.height,
                 "duplicates": refined.duplicates.height,
+                "superseded": refined.superseded.height,
                 **_versions(current, refined.silver),
                 **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
             },
@@ -167,14 +171,16 @@ def _warnings_check(contract: Contract, outcomes: pl.DataFrame) -> list[dg.Asset
 
 
 def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
-    """Build `silver/quarantine` and `silver/duplicates`, over all sources."""
+    """Build `silver/quarantine`, `silver/duplicates` and `silver/superseded`, over all sources."""
     bronze = [bronze_key(source) for source in registry.sources]
-    tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES}
+    tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES, SUPERSEDED_KEY: SUPERSEDED}
     descriptions = {
         QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens. "
         "In SQL: `marts.rpt_quarantine`, one row for each event and reason. The job "
         "`replay_quarantined` judges them again by today's contracts.",
         DUPLICATES_KEY: "Events whose id had landed before, and the event that came first.",
+        SUPERSEDED_KEY: "Events that a correction replaced or deleted, and deletions themselves. "
+        "Their former values are in bronze.",
     }
 
     @dg.multi_asset(
@@ -203,7 +209,12 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
             QUARANTINE_KEY: [lake.lake.refined(source, hour).quarantine for source in sources],
             DUPLICATES_KEY: [lake.lake.refined(source, hour).duplicates for source in sources],
         }
-        for key in context.selected_asset_keys:
+        if SUPERSEDED_KEY in context.selected_asset_keys:
+            rows, written = lake.lake.write_superseded(hour, sources)
+            yield dg.MaterializeResult(
+                asset_key=SUPERSEDED_KEY, metadata=rows_metadata(rows.height, written)
+            )
+        for key in context.selected_asset_keys - {SUPERSEDED_KEY}:
             table = tables[key]
             rows = lake.lake.together(table, frames[key])
             version = lake.lake.write(table, rows, hour, sources)

@@ -20,6 +20,7 @@ from telemetry_assets.lakehouse.tables import (
     METRIC_PARTIALS,
     QUARANTINE,
     RULE_OUTCOMES,
+    SUPERSEDED,
     silver_table,
 )
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
@@ -53,6 +54,7 @@ def _loads(registry: Registry) -> list[tuple[schema.WarehouseTable, Table, dg.As
         *events,
         (schema.QUARANTINED, QUARANTINE, refinement.QUARANTINE_KEY),
         (schema.DUPLICATED, DUPLICATES, refinement.DUPLICATES_KEY),
+        (schema.SUPERSEDED_EVENTS, SUPERSEDED, refinement.SUPERSEDED_KEY),
         (schema.PARTIALS, METRIC_PARTIALS, gold.PARTIALS_KEY),
         (schema.HOURS, HOUR_PARTIALS, gold.HOURS_KEY),
         (schema.PROFILES, DEVICE_PROFILES, gold.PROFILES_KEY),
@@ -97,7 +99,7 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
                 blocking=True,
                 partitions_def=arrival_hours,
                 description="The warehouse holds what gold/ledger says: rows of each source, of "
-                "quarantine and of duplicates, and the values that the partials are made of.",
+                "quarantine, duplicates and superseded events, and the values of the partials.",
             )
         ],
         can_subset=True,
