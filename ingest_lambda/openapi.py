@@ -272,7 +272,6 @@ def _correction(
     """Describe a correction by what a post and it have in common."""
     replaces = method == "PUT"
     found = _post("Replace an event" if replaces else "Delete an event", sources, examples, "202")
-    found["description"] = _CORRECTION
     event_id = {
         "name": "id",
         "in": "path",
@@ -281,8 +280,8 @@ def _correction(
         "schema": {"type": "string", "format": "uuid"},
     }
     found["parameters"] = [event_id, source_parameter, *found["parameters"]]
-    body = found.pop("requestBody")
-    responses = found["responses"]
+    found["description"] = _CORRECTION
+    body, responses = found.pop("requestBody"), found["responses"]
     responses["202"]["description"] = "The correction is durable, or was before."
     del responses["422"]
     if replaces:

@@ -56,7 +56,7 @@ _RULES: LiteralString = """
 """
 _WRONG: LiteralString = """
     SELECT
-        source, received_hour, accepted, silver, quarantined, duplicates, erased,
+        source, received_hour, accepted, silver, quarantined, duplicates, superseded, erased,
         warehouse_rows, mart_rows, unaccounted,
         count(*) OVER ()
     FROM hours
