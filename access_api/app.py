@@ -17,6 +17,8 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
+from access_api.corrections import edge_client
+from access_api.corrections import router as corrections
 from access_api.openapi import openapi_document
 from access_api.problems import (
     bad_parameter,
@@ -57,7 +59,10 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.reader = Reader(settings, registry)
+    app.state.ingest_url = settings.ingest_url
+    app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(router)
+    app.include_router(corrections)
     _add_health(app)
     app.openapi = lambda: _openapi(app)
     app.add_exception_handler(Problem, _problem)
@@ -73,7 +78,8 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     database = app.state.reader.database
     await database.open()
-    yield
+    async with edge_client(app.state.ingest_url) as app.state.edge:
+        yield
     await database.close()
 
 
