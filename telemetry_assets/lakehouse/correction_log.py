@@ -59,19 +59,21 @@ class CorrectionLog:
     ) -> int | None:
         """Replace an hour of one of the two tables.
 
+        Only runs of this hour write it, and the hour was refined in this process: what was seen
+        of corrections then still holds.
+
         Returns:
             The version that was written; None when there is nothing to write and nothing to remove.
         """
-        held = self._sizes(table).filter(
-            pl.col(SOURCE).is_in(sources), pl.col(RECEIVED_HOUR) == hour, pl.col("rows") > 0
-        )
-        if rows.is_empty() and held.is_empty():
+        if rows.is_empty() and not self._held(table, sources, hour):
             return None
         where = {RECEIVED_HOUR: hour, SOURCE: sources}
         return replace_partition(self._settings, table, rows, where)
 
     def count(self, table: Table, source: str, hour: str) -> int:
         """Return how many rows one of the two tables has of an hour, from its log."""
+        if table is SUPERSEDED and not self._corrected([source], look=True):
+            return 0
         here = (pl.col(SOURCE) == source) & (pl.col(RECEIVED_HOUR) == hour)
         return int(self._sizes(table).filter(here)["rows"].sum())
 
@@ -83,7 +85,7 @@ class CorrectionLog:
             hour: The hour, whose own corrections are written already.
             landed: Where the events landed that they name; see `correcting.Elsewhere.landed`.
         """
-        if not self.count(CORRECTIONS, contract.source, hour):
+        if not self._held(CORRECTIONS, [contract.source], hour):
             return set()
         all_hours = self._rows(CORRECTIONS, contract.source)
         own = all_hours.filter(pl.col(RECEIVED_HOUR) == hour)
@@ -98,8 +100,8 @@ class CorrectionLog:
 
     def _still_in_silver(self, contract: Contract, gone: pl.DataFrame) -> set[str]:
         table = silver_table(contract)
-        delta = open_table(self._settings, table.path)
-        if gone.is_empty() or delta is None:
+        delta = None if gone.is_empty() else open_table(self._settings, table.path)
+        if delta is None:
             return set()
         names = ("event_id", "correction_id", RECEIVED_HOUR)
         schema = pl.Schema({name: table.schema[name] for name in names})
@@ -132,11 +134,25 @@ class CorrectionLog:
         where = {SOURCE: source, RECEIVED_HOUR: held[RECEIVED_HOUR].to_list()}
         return scan_table(self._open[table.path], where, table.schema).collect()
 
-    def _sizes(self, table: Table) -> pl.DataFrame:
-        if table.path in self._open:
-            self._open[table.path].update_incremental()
-        else:
+    def _held(self, table: Table, sources: list[str], hour: str) -> bool:
+        """Tell whether an hour has rows; about corrections, as far as this process has looked."""
+        if not self._corrected(sources, look=False):
+            return False
+        sizes = self._sizes(table, look=table is not CORRECTIONS)
+        held = sizes.filter(pl.col(SOURCE).is_in(sources), pl.col(RECEIVED_HOUR) == hour)
+        return bool(held["rows"].sum())
+
+    def _corrected(self, sources: list[str], *, look: bool) -> bool:
+        """Tell whether any of the sources ever had a correction: without one, nothing is held."""
+        sizes = self._sizes(CORRECTIONS, look=look)
+        return bool(sizes.filter(pl.col(SOURCE).is_in(sources))["rows"].sum())
+
+    def _sizes(self, table: Table, *, look: bool = True) -> pl.DataFrame:
+        """Return the rows of each partition; without a look, as of the last one."""
+        if table.path not in self._open:
             self._open[table.path] = ensure_table(self._settings, table)
+        elif look:
+            self._open[table.path].update_incremental()
         return partition_sizes(self._open[table.path])
 
 
