@@ -41,6 +41,16 @@ demo: setup ## Start the stack, send simulated fleets, account for every row, st
 up: setup ## Serve the whole stack on this machine until Ctrl-C
 	@$(BIN)/telemetry up $(ARGS)
 
+DOCS = $(abspath $(or $(TELEMETRY_HOME),.telemetry))/dbt/docs
+DBT_DOCS = DBT_TARGET_PATH='$(DOCS)' DBT_LOG_PATH='$(DOCS)' $(BIN)/dbt --quiet
+DBT_PROJECT = --project-dir dbt_project --profiles-dir dbt_project
+.PHONY: docs
+docs: setup ## Write dbt's documentation of the marts, which the catalog links to; needs no database
+	@mkdir -p '$(DOCS)'
+	@$(DBT_DOCS) parse $(DBT_PROJECT)
+	@$(DBT_DOCS) docs generate --static --empty-catalog --no-compile $(DBT_PROJECT)
+	@echo 'Written to $(DOCS)/static_index.html'
+
 .PHONY: test
 test: setup ## Run all tests; a part of them: make test ARGS="-m unit"
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder $(ARGS)

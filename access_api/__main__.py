@@ -12,7 +12,6 @@ import uvicorn
 
 from access_api.app import access_app
 from telemetry_contracts.contract import ContractError
-from telemetry_contracts.registry import load_registry
 from telemetry_platform.logs import configure_logs
 from telemetry_platform.postgres import NotConfigured
 from telemetry_platform.settings import get_settings
@@ -33,7 +32,7 @@ def main() -> int:
     settings = get_settings()
     configure_logs(settings.log_level)
     try:
-        app = access_app(settings, load_registry())
+        app = access_app(settings)
     except (NotConfigured, ContractError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1

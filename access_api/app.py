@@ -20,6 +20,9 @@ from starlette.responses import PlainTextResponse, Response
 from access_api.corrections import edge_client
 from access_api.corrections import router as corrections
 from access_api.openapi import openapi_document
+from access_api.pages.rendering import render_problem, wants_page
+from access_api.pages.routes import add_pages
+from access_api.pages.visitors import SignInNeeded, to_sign_in
 from access_api.problems import (
     bad_parameter,
     database_away,
@@ -29,6 +32,7 @@ from access_api.problems import (
 )
 from access_api.reading import Reader
 from access_api.routes import router
+from access_api.tracing import Follower
 from telemetry_platform.problems import Problem
 
 if TYPE_CHECKING:
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -48,8 +51,13 @@ The marts over HTTP. Send an API key with the role `read` as `x-api-key`
 _NAME_LENGTH = 60
 
 
-def access_app(settings: Settings, registry: Registry) -> FastAPI:
-    """Return the application. Its connections are opened when it starts to serve."""
+def access_app(settings: Settings) -> FastAPI:
+    """Return the application. Its connections are opened when it starts to serve.
+
+    Raises:
+        NotConfigured: There is no address of the database.
+        ContractError: A built-in contract is wrong.
+    """
     app = FastAPIOffline(
         title="Telemetry access API",
         version=_version(),
@@ -58,14 +66,16 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
         static_url="/docs/assets",
         lifespan=_lifespan,
     )
-    app.state.reader = Reader(settings, registry)
-    app.state.ingest_url = settings.ingest_url
-    app.state.max_body_bytes = settings.max_body_bytes
+    app.state.settings = settings
+    app.state.reader = Reader(settings)
+    app.state.follower = Follower(settings, app.state.reader.contracts)
     app.include_router(router)
     app.include_router(corrections)
+    add_pages(app)
     _add_health(app)
     app.openapi = lambda: _openapi(app)
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(SignInNeeded, to_sign_in)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(psycopg.Error, _database_problem)
@@ -76,11 +86,13 @@ def access_app(settings: Settings, registry: Registry) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    database = app.state.reader.database
-    await database.open()
-    async with edge_client(app.state.ingest_url) as app.state.edge:
+    reader: Reader = app.state.reader
+    await reader.database.open()
+    reader.contracts.start()
+    async with edge_client(app.state.settings.ingest_url) as app.state.edge:
         yield
-    await database.close()
+    reader.contracts.stop()
+    await reader.database.close()
 
 
 def _add_health(app: FastAPI) -> None:
@@ -121,17 +133,19 @@ def _version() -> str:
         return "unknown"
 
 
-def _answer(problem: Problem) -> Response:
+def _answer(request: Request, problem: Problem) -> Response:
+    if wants_page(request):
+        return render_problem(request, problem)
     return Response(orjson.dumps(problem.document()), problem.status, problem.headers())
 
 
-async def _problem(_: Request, error: Exception) -> Response:
-    return _answer(error if isinstance(error, Problem) else internal())
+async def _problem(request: Request, error: Exception) -> Response:
+    return _answer(request, error if isinstance(error, Problem) else internal())
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    return _answer(bad_parameter("; ".join(map(_told, faults))))
+    return _answer(request, bad_parameter("; ".join(map(_told, faults))))
 
 
 def _told(fault: dict[str, Any]) -> str:
@@ -142,26 +156,26 @@ def _told(fault: dict[str, Any]) -> str:
     return f"{name}: {fault['msg']}" if name else str(fault["msg"])
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
-    answer = _answer(Problem(status, "http", status.description or status.phrase))
+    answer = _answer(request, Problem(status, "http", status.description or status.phrase))
     if isinstance(error, HTTPException) and error.headers:
         answer.headers.update(error.headers)
     return answer
 
 
-async def _database_problem(_: Request, error: Exception) -> Response:
+async def _database_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, psycopg.errors.QueryCanceled):
-        return _answer(too_slow())
+        return _answer(request, too_slow())
     if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)):
-        return _answer(not_built())
+        return _answer(request, not_built())
     if isinstance(error, (psycopg.OperationalError, PoolTimeout)):
         _log.warning("the database is away", extra={"reason": type(error).__name__})
-        return _answer(database_away())
+        return _answer(request, database_away())
     _log.error("a query failed", exc_info=error)
-    return _answer(internal())
+    return _answer(request, internal())
 
 
-async def _unexpected(_: Request, error: Exception) -> Response:
+async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected", exc_info=error)
-    return _answer(internal())
+    return _answer(request, internal())

@@ -106,7 +106,7 @@ async def _forward(
     request: Request, edge: httpx.AsyncClient, event_id: UUID, source: str
 ) -> Response:
     headers = {name: request.headers[name] for name in _SENT if name in request.headers}
-    body = await _body(request, request.app.state.max_body_bytes)
+    body = await _body(request, request.app.state.settings.max_body_bytes)
     try:
         answer = await edge.request(
             request.method,

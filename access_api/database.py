@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from telemetry_platform.postgres import reader_dsn
@@ -52,6 +53,18 @@ class Database:
     async def rows(self, query: Query) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         async with self._pool.connection() as connection:
+            cursor = await connection.execute(query.statement, query.values)
+            return await cursor.fetchall()
+
+    async def rows_within(self, query: Query, seconds: float) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that is given up earlier than others.
+
+        Raises:
+            psycopg.errors.QueryCanceled: It took longer.
+        """
+        limit = sql.SQL("SET LOCAL statement_timeout = {}").format(int(seconds * 1000))
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(limit)
             cursor = await connection.execute(query.statement, query.values)
             return await cursor.fetchall()
 

@@ -284,3 +284,9 @@ DATASETS = (
     *(EVENTS, READINGS, SESSIONS, MINUTES, HOURS, DAYS, DEVICES),
     *(DAILY_STEPS, SLEEP_HEART_RATE, HEART_RATE_BY_AGE, QUALITY),
 )
+MART_SOURCES = {
+    **{dataset.mart: dataset.only for dataset in DATASETS if dataset.only},
+    "agg_battery_drain": ("mobile",),
+    "fct_sleep_episodes": ("wearable",),
+}
+"""Sources of the marts that have no column `source`. Others are for keys of all sources."""

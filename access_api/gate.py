@@ -32,10 +32,18 @@ class Gate:
         """Return the key that a request came with.
 
         Raises:
+            Problem: As `admit_text`.
+        """
+        return self.admit_text(request, _credentials(request))
+
+    def admit_text(self, request: Request, text: str) -> ApiKey:
+        """Return the key whose text came with a request.
+
+        Raises:
             Problem: 401 without a good key, 429 when that came too often from the address; 403 when
                 the key is not for reading.
         """
-        key = self.keys.verify(_credentials(request))
+        key = self.keys.verify(text)
         if key is None:
             self.refused(request)
             raise no_key()

@@ -47,6 +47,14 @@ class NoFilters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class TraceLimit(NoFilters):
+    """Parameters of `/v1/trace/{id}`."""
+
+    limit: int = Field(
+        default=100, ge=1, le=1_000, description="Most events of a receipt that are listed."
+    )
+
+
 class Paging(NoFilters):
     """What every dataset understands."""
 

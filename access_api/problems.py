@@ -24,6 +24,22 @@ def not_in_scope(sources: tuple[str, ...]) -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, "scope", detail)
 
 
+def foreign_form() -> Problem:
+    """403: a form of another site was sent here."""
+    return Problem(HTTPStatus.FORBIDDEN, "origin", "this form came from another site")
+
+
+def no_table() -> Problem:
+    """404: the catalog has no such dataset."""
+    return Problem(HTTPStatus.NOT_FOUND, "dataset", "there is no such dataset in the catalog")
+
+
+def no_docs() -> Problem:
+    """404: nobody generated dbt's documentation."""
+    detail = "dbt's documentation was not generated; make docs does that"
+    return Problem(HTTPStatus.NOT_FOUND, "dbt-docs", detail)
+
+
 def bad_parameter(detail: str) -> Problem:
     """400: a parameter is unknown or cannot be understood."""
     return Problem(HTTPStatus.BAD_REQUEST, "parameter", detail)
@@ -44,6 +60,16 @@ def too_large(limit: int) -> Problem:
 def unknown_user() -> Problem:
     """404: nobody of that id is registered."""
     return Problem(HTTPStatus.NOT_FOUND, "user", "no such user is registered")
+
+
+def nothing_traced(detail: str) -> Problem:
+    """404: nothing is stored under an id, or nothing that the key may see."""
+    return Problem(HTTPStatus.NOT_FOUND, "trace", detail)
+
+
+def lake_away() -> Problem:
+    """503: the lake does not answer."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "lake", "the lake is away", 5)
 
 
 def busy() -> Problem:

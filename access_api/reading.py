@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from access_api.audit import Audit
 from access_api.columns import Kind
+from access_api.contracts import FollowedContracts
 from access_api.cursors import read_cursor, write_cursor
 from access_api.database import Database
 from access_api.exports import arrow_stream, csv_stream
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from access_api.contracts import Vocabulary
     from access_api.datasets import Dataset
     from access_api.parameters import Paging
-    from telemetry_contracts.registry import Registry
     from telemetry_platform.access_keys.api_key import ApiKey
     from telemetry_platform.settings import Settings
 
@@ -39,14 +40,17 @@ _HEADERS = {"cache-control": "private, no-cache", "vary": "accept, authorization
 class Reader:
     """Answers for the datasets. One for a process."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.database = Database(settings)
         self.gate = Gate(settings)
-        self._audit = Audit(settings.access_audit_file)
+        self.audit = Audit(settings.access_audit_file)
         self._exports = asyncio.Semaphore(settings.access_exports)
-        fields = [column for contract in registry.values() for column in contract.fields]
-        self.restricted = frozenset(column.name for column in fields if column.restricted)
-        self.units = {column.name: column.unit for column in fields if column.metric}
+        self.contracts = FollowedContracts(settings)
+
+    @property
+    def restricted(self) -> frozenset[str]:
+        """Names of the columns that hold tokens, by the contracts in force."""
+        return self.contracts.now.restricted
 
     async def answer(
         self,
@@ -69,20 +73,23 @@ class Reader:
             Problem: It cannot be answered.
         """
         media = negotiate(request.headers.get("accept"))
-        filters = self._filters(parameters)
+        words = self.contracts.now
+        filters = _filters(parameters, words)
         asked = {"dataset": dataset.name, "filters": filters, **bound, "order": parameters.order}
         selection = Selection(
-            columns=self._columns(dataset, key),
+            columns=_columns(dataset, key, words),
             sources=visible_sources(key, (*dataset.only, *filters.get("source", ()))),
             filters=filters,
-            bound={**bound, "units": orjson.dumps(self.units).decode()},
+            bound={**bound, "units": orjson.dumps(words.units).decode()},
             descending=(parameters.order or _usual_order(dataset)) == "desc",
             after=read_cursor(key, asked, parameters.cursor) if parameters.cursor else None,
         )
-        restricted = [column.name for column in selection.columns if column.name in self.restricted]
+        restricted = [
+            column.name for column in selection.columns if column.name in words.restricted
+        ]
         if restricted:
             client = request.client.host if request.client else None
-            await self._audit.restricted_read(key, client, dataset.name, restricted, filters)
+            await self.audit.restricted_read(key, client, dataset.name, restricted, filters)
         if media is MediaType.JSON:
             return await self._page(request, key, dataset, selection, parameters.limit, asked)
         return await self._export(request, key, dataset, selection, parameters.limit, asked, media)
@@ -98,25 +105,6 @@ class Reader:
         statement = sql.SQL("SELECT 1 FROM marts.dim_users WHERE user_id = %(user)s")
         if not await self.database.rows(Query(sql.Composed([statement]), {"user": user})):
             raise unknown_user()
-
-    def _filters(self, parameters: Paging) -> dict[str, Any]:
-        """Return the filters as columns know them: a unit stands for its metrics."""
-        filters = parameters.filters()
-        units = filters.pop("unit", None)
-        if units is None:
-            return filters
-        unknown = set(units) - set(self.units.values())
-        if unknown:
-            known = ", ".join(sorted({unit for unit in self.units.values() if unit}))
-            raise bad_parameter(f"unit: must be one of {known}")
-        measured = [metric for metric, unit in self.units.items() if unit in units]
-        wanted = filters.get("metric", measured)
-        return filters | {"metric": [metric for metric in wanted if metric in measured]}
-
-    def _columns(self, dataset: Dataset, key: ApiKey) -> tuple[Any, ...]:
-        if key.may(READ_RESTRICTED):
-            return dataset.columns
-        return tuple(column for column in dataset.columns if column.name not in self.restricted)
 
     async def _page(  # noqa: PLR0913, PLR0917 - what an answer is made of
         self,
@@ -188,6 +176,27 @@ def tagged(request: Request, body: bytes, headers: dict[str, str] | None = None)
     if has_already(request.headers.get("if-none-match"), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, media_type=MediaType.JSON, headers=headers)
+
+
+def _filters(parameters: Paging, words: Vocabulary) -> dict[str, Any]:
+    """Return the filters as columns know them: a unit stands for its metrics."""
+    filters = parameters.filters()
+    units = filters.pop("unit", None)
+    if units is None:
+        return filters
+    unknown = set(units) - set(words.units.values())
+    if unknown:
+        known = ", ".join(sorted({unit for unit in words.units.values() if unit}))
+        raise bad_parameter(f"unit: must be one of {known}")
+    measured = [metric for metric, unit in words.units.items() if unit in units]
+    wanted = filters.get("metric", measured)
+    return filters | {"metric": [metric for metric in wanted if metric in measured]}
+
+
+def _columns(dataset: Dataset, key: ApiKey, words: Vocabulary) -> tuple[Any, ...]:
+    if key.may(READ_RESTRICTED):
+        return dataset.columns
+    return tuple(column for column in dataset.columns if column.name not in words.restricted)
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

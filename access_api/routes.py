@@ -16,6 +16,7 @@ from access_api.gate import visible_sources
 from access_api.negotiation import MediaType, negotiate
 from access_api.openapi import document_responses, responses
 from access_api.reading import Reader, tagged
+from access_api.tracing import TRACE_SCHEMA, Follower
 from telemetry_platform.access_keys.api_key import ApiKey
 
 router = APIRouter(prefix="/v1")
@@ -47,6 +48,10 @@ async def admitted(
 
 
 Key = Annotated[ApiKey, Depends(admitted)]
+Traced = Annotated[
+    parameters.Text,
+    Path(description="A receipt (`rcp_…`) or an event id, as the edge's answer has them."),
+]
 User = Annotated[parameters.Text, Path(description="A registered user.")]
 
 
@@ -162,6 +167,30 @@ async def list_datasets(
     negotiate(request.headers.get("accept"), (MediaType.JSON,))
     found = await catalog(reader_of(request), key)
     return tagged(request, orjson.dumps(found, option=orjson.OPT_UTC_Z))
+
+
+@router.get(
+    "/trace/{id}",
+    summary="What became of an event or a receipt, step by step",
+    responses=document_responses(TRACE_SCHEMA),
+    response_class=Response,
+    operation_id="trace",
+)
+async def trace(
+    request: Request,
+    key: Key,
+    id: Traced,  # noqa: A002 - its name in the path
+    query: Annotated[parameters.TraceLimit, Query()],
+) -> Response:
+    """An event shows all arrivals of its id; a receipt its commits and some of its events.
+
+    Steps go from the arrival over the landing commit, bronze and silver's decision to the marts,
+    each with its time, table and version. Only what the key may read is found.
+    """
+    negotiate(request.headers.get("accept"), (MediaType.JSON,))
+    follower: Follower = request.app.state.follower
+    found = await follower.follow(key, id, query.limit)
+    return tagged(request, orjson.dumps(found.document(), option=orjson.OPT_UTC_Z))
 
 
 async def _of_user(

@@ -6,11 +6,11 @@ What a file must be to be followed is `telemetry_contracts.adoption`'s matter.
 from __future__ import annotations
 
 import logging
-from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest_lambda.admission import PostReader
 from telemetry_contracts.registry import Registry
+from telemetry_platform.polling import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def compile_contracts(
     return Contracts(found.registry, readers, found.refused)
 
 
-class ContractWatch:
+class ContractWatch(Polling):
     """Follows the folder of contracts. `start` it with an open edge, `stop` it before closing."""
 
     def __init__(self, edge: Edge, folder: ContractFolder, pace_seconds: float) -> None:
@@ -60,21 +60,9 @@ class ContractWatch:
             folder: Where contracts come from.
             pace_seconds: Time between two looks.
         """
+        super().__init__("contract-watch", pace_seconds)
         self._edge = edge
         self._folder = folder
-        self._pace = pace_seconds
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name="contract-watch", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def look(self) -> None:
         """Look once, and put in force what is new."""
@@ -88,13 +76,6 @@ class ContractWatch:
                     "contract in force", extra={"source": source, "version": contract.version}
                 )
         log_refused(found.refused, before.refused)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._pace):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001  (this thread's boundary; it looks again)
-                _log.error("contracts not looked up", exc_info=error)
 
 
 def log_refused(refused: Mapping[str, str], before: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
@@ -33,6 +32,7 @@ from telemetry_contracts.csv_encoding import content_hash
 from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_FILE_ERRORS, LANDING_FILES
 from telemetry_platform.objects import s3_client
+from telemetry_platform.polling import Polling
 
 if TYPE_CHECKING:
     from ingest_lambda.edge import Edge
@@ -45,7 +45,7 @@ _STORAGE_AWAY = (BotoCoreError, ClientError, DeltaError, NotDurable, OSError, Qu
 _WAITS = (*_STORAGE_AWAY, pl.exceptions.PolarsError)
 
 
-class Inbox:
+class Inbox(Polling):
     """The inbox of one edge. `start` it once the edge is open, `stop` it before closing."""
 
     def __init__(
@@ -62,9 +62,9 @@ class Inbox:
             batch_bytes: Bytes of the files that are taken together.
         """
         settings = edge.settings
+        super().__init__("inbox", settings.inbox_poll_seconds)
         self._edge = edge
         self._batch_bytes = batch_bytes
-        self._poll = settings.inbox_poll_seconds
         s3 = s3 or s3_client(settings)
         self._objects = InboxObjects(settings, s3, edge.box)
         folder = settings.inbox_dir
@@ -72,28 +72,19 @@ class Inbox:
         self._known: set[str] | None = None
         self._errors: Appender | None = None
         self._stuck: set[Waiting] = set()
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name="inbox", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Finish the files under way and end."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().stop()
         if self._errors is not None:
             self._errors.close()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look_once()
-            except _WAITS as error:
-                _log.warning("inbox waits", extra={"error": type(error).__name__})
-            self._stop.wait(self._poll)
+    def look(self) -> None:
+        """Look once; what storage does not allow now is done at a later look."""
+        try:
+            self.look_once()
+        except _WAITS as error:
+            _log.warning("inbox waits", extra={"error": type(error).__name__})
 
     def look_once(self) -> int:
         """Feed the folder's files, then land everything that waits in the S3 inbox.
@@ -154,7 +145,7 @@ class Inbox:
         read: list[tuple[Waiting, Filing, bytes]] = []
         hashes = set(self._known or ())
         for waiting in batch:
-            if self._stop.is_set():
+            if self.ending:
                 return 0
             data, sidecar = self._objects.read(waiting), self._objects.sidecar(waiting)
             filing = self._read(waiting, data, sidecar, hashes)
@@ -174,7 +165,7 @@ class Inbox:
 
     def _land_large(self, waiting: Waiting) -> bool:
         """Land a file batch by batch; tell whether it was finished."""
-        if self._stop.is_set():
+        if self.ending:
             return False
         with self._objects.download(waiting) as stream:
             sidecar = self._objects.sidecar(waiting)
@@ -209,7 +200,7 @@ class Inbox:
             filing.personal = True
             return filing
         large = LargeFile(
-            self._edge, self._objects, waiting, sidecar, digest, stream, self._stop.is_set
+            self._edge, self._objects, waiting, sidecar, digest, stream, lambda: self.ending
         )
         return large.land()
 

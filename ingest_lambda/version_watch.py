@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError as StoreError
+
+from telemetry_platform.polling import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ class _Seen:
             self._until = time.monotonic() + self._valid
 
 
-class VersionWatch:
+class VersionWatch(Polling):
     """Keeps the gauges of table versions. `start` it with an open edge, `stop` it before closing.
 
     A process that sleeps between requests, as a Lambda instance does, has no use for it.
@@ -84,26 +85,13 @@ class VersionWatch:
             pace_seconds: Time between two looks. The lag is NaN once a look got no answer, and
                 when none was over in three times this time.
         """
-        self._pace = pace_seconds
+        super().__init__("version-watch", pace_seconds)
         self._tables = [_Seen(each, pace_seconds * _MISSED_LOOKS) for each in appenders]
         for appender, seen in zip(appenders, self._tables, strict=True):
             metrics.watch_version(appender.name, seen.version, seen.lag)
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name="version-watch", daemon=True)
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the look under way, which takes seconds at most, and end."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            for seen in self._tables:
-                if not self._stop.is_set():
-                    seen.look()
-            self._stop.wait(self._pace)
+    def look(self) -> None:
+        """Look at each table's log, which takes seconds at most."""
+        for seen in self._tables:
+            if not self.ending:
+                seen.look()

@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telemetry_platform.dbt_manifest import tables_behind
 from telemetry_platform.postgres import dbt_environment
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _lineage_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "name": manifest["nodes"][unique_id]["name"],
             "description": spec.description or "",
-            "depends_on": sorted(_tables_behind(unique_id, manifest)),
+            "depends_on": sorted(tables_behind(unique_id, manifest)),
             "tags": manifest["nodes"][unique_id]["tags"],
             "builds": sorted(_tables_to_build(unique_id, manifest)),
             "tests": _tests_of(unique_id, manifest),
@@ -159,22 +160,6 @@ def _tests_of(unique_id: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
         for node in nodes
         if node and node["resource_type"] == "test" and node.get("attached_node") == unique_id
     ]
-
-
-def _tables_behind(unique_id: str, manifest: dict[str, Any]) -> set[str]:
-    """Return the warehouse tables and marts that a model reads, looking through views."""
-    found: set[str] = set()
-    for parent in manifest["parent_map"][unique_id]:
-        node = manifest["sources"].get(parent) or manifest["nodes"].get(parent)
-        if node is None or parent.startswith(("macro.", "test.", "unit_test.")):
-            continue
-        if parent.startswith("source."):
-            found.add(f"warehouse/{node['name']}")
-        elif node["schema"] == "marts":
-            found.add(f"marts/{node['name']}")
-        else:
-            found |= _tables_behind(parent, manifest)
-    return found
 
 
 def _replace(file: Path, content: bytes) -> None:

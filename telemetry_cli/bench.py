@@ -38,8 +38,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             help="edge, singles, lines, invalid, compacting, peer, split, partition, linear, "
-            "warehouse, csv, freshness, rerun, memory, demo; and only when named: soak, large-csv, "
-            "spark."
+            "warehouse, csv, freshness, rerun, memory, demo, trace; and only when named: soak, "
+            "large-csv, spark."
         ),
     ] = None,
     *,
@@ -99,6 +99,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
             refining_cases,
             soak,
             spark_cases,
+            tracing,
             warehouse_cases,
         )
     except ModuleNotFoundError as error:
@@ -123,6 +124,7 @@ def _cases(soak_seconds: int) -> dict[str, Case]:
         "rerun": pipeline_cases.rerun,
         "memory": pipeline_cases.idle_memory,
         "demo": pipeline_cases.warm_demo,
+        "trace": tracing.trace,
         # One run of an hour says more than the median of some.
         _SOAK: lambda _: soak.edge_soak(soak_seconds),
         _LARGE_CSV: large_csv.inbox_of_a_gigabyte,

@@ -17,6 +17,7 @@ from telemetry_cli import (
     replay,
     secret_files,
     status,
+    trace,
     up,
 )
 from telemetry_cli.errors import CommandError
@@ -29,7 +30,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, status, quality, env, keys, contracts, replay, secret_files, bench):
+for command in (
+    up,
+    demo,
+    status,
+    quality,
+    env,
+    keys,
+    contracts,
+    replay,
+    trace,
+    secret_files,
+    bench,
+):
     command.register(app)
 
 _log = logging.getLogger(__name__)

@@ -28,6 +28,7 @@ FIRST_READERS = "readers"
 # Root owns the files of nobody's containers: their processes run as this account instead.
 _UNPRIVILEGED_ID = 10001
 _POSTGRES_HOST = "postgres"
+_BUCKET = "telemetry-lake"
 
 app = typer.Typer(help="Make the credentials of a deployment.", no_args_is_help=True)
 
@@ -92,7 +93,7 @@ def make_secret_files(directory: Path) -> list[Path]:
         "access.env": _lines(
             TELEMETRY_ACCESS_POSTGRES_DSN=_address(READER, secrets.postgres_reader_password)
         ),
-        "s3_identities.json": identities(secrets),
+        "s3_identities.json": identities(secrets, _BUCKET),
         "postgres_password": secrets.postgres_password,
         "postgres_reader_password": secrets.postgres_reader_password,
         "postgres_superuser_password": secrets.postgres_superuser_password,

@@ -75,8 +75,8 @@ class DeltaLog:
         self._settings = settings
         self._table = table
         self._app_id = app_id
-        self._store = _open_store(settings, table.path, _CLIENT, _RETRIES)
-        self._look_store = _open_store(settings, table.path, _LOOK_CLIENT, _LOOK_RETRIES)
+        self._store = open_store(settings, table.path, _CLIENT, _RETRIES)
+        self._look_store = open_store(settings, table.path, _LOOK_CLIENT, _LOOK_RETRIES)
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix=f"checkpoint-{table.path}")
         self._checkpoint: Future[None] | None = None
         self._checkpoint_due = 0.0
@@ -239,9 +239,10 @@ def _entry_path(version: int) -> str:
     return f"_delta_log/{version:020d}.json"
 
 
-def _open_store(
+def open_store(
     settings: Settings, path: str, client: dict[str, Any], retries: dict[str, Any]
 ) -> S3Store | LocalStore:
+    """Return the object store whose root is the table at `path`."""
     uri = table_uri(settings, path)
     if not uri.startswith("s3://"):
         return LocalStore(prefix=uri, mkdir=True)

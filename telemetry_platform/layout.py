@@ -48,6 +48,11 @@ class Table:
         }
 
 
+def landing_input(source: str, hour: str) -> str:
+    """Return the name under which bronze notes the landing version that it was derived from."""
+    return f"landing:{source}:{hour}"
+
+
 _APPENDED = {"delta.checkpointInterval": "20", "delta.appendOnly": "false"}
 
 LANDING_EVENTS = Table(

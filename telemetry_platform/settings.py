@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     dagster_postgres_dsn: SecretStr | None = None
     access_postgres_dsn: SecretStr | None = None
     """The analytics database for the access API, as a role that may read marts and nothing else."""
+    access_s3_access_key_id: str | None = None
+    """The lake for the access API, as an account that may read what landed and tables' logs."""
+    access_s3_secret_access_key: SecretStr | None = None
     ingest_url: str = "http://127.0.0.1:8080"
     dagster_url: str = "http://127.0.0.1:3000"
     access_url: str = "http://127.0.0.1:8081"
@@ -54,6 +57,8 @@ class Settings(BaseSettings):
     edge_port: int = 8080
     access_host: str = "127.0.0.1"
     access_port: int = 8081
+    access_open_on_loopback: bool = False
+    """Whether pages open without a key in a browser on this machine; restricted columns do not."""
     access_connections: int = Field(default=8, ge=1)
     """Most connections to the database that pages of one process use at a time."""
     access_exports: int = Field(default=2, ge=1)
@@ -166,6 +171,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Directory of the batches that wait while storage is away."""
         return self.spool_path or self.home / "spool"
+
+    @property
+    def access_dbt_docs(self) -> Path:
+        """Documentation of the dbt project as one page, which `make docs` writes."""
+        return self.home / "dbt" / "docs" / "static_index.html"
 
     @property
     def access_audit_file(self) -> Path:

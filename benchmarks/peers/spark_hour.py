@@ -81,7 +81,7 @@ def _common(landed: DataFrame) -> list[str]:
 
 
 def _reason(field: str, minimum: float | None, maximum: float | None) -> Column:
-    broken = functions.lit(value=False)
+    broken = functions.lit(False)
     if minimum is not None:
         broken |= functions.col(field) < minimum
     if maximum is not None:

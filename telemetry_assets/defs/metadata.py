@@ -7,38 +7,19 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
+from telemetry_contracts.descriptions import COLUMN_DESCRIPTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry_contracts.contract import Contract
-
-_COMMON = {
-    "event_id": "Identifier of the event; a repeated one is a duplicate.",
-    "source": "Contract that the event was read by.",
-    "device_id": "The device.",
-    "event_time": "When the device measured, UTC.",
-    "received_at": "When the edge received it, UTC.",
-    "received_hour": "Arrival hour, the partition.",
-    "receipt_id": "Post or file that brought the event.",
-    "contract_version": "Version of the contract at the edge.",
-    "judged_by": "Version of the contract whose rules refused the event.",
-    "landing_version": "Version of landing/events that the event was read from.",
-    "rules": "Rules that the event broke.",
-    "reasons": "Rule, dimension, field and message of every broken rule, as JSON.",
-    "payload": "Values of the event as JSON; personal ones are tokens.",
-    "token_key_version": "Key version of the tokens in the row.",
-    "shape": "Vendor shape the event was sent in.",
-    "source_file": "CSV file the event came in, if any.",
-    "source_row": "Row of that file, from 1.",
-    "extras": "Fields that the contract does not know, as JSON.",
-}
 
 
 def column_schema(
     columns: Mapping[str, pl.DataType | type[pl.DataType]], contract: Contract | None = None
 ) -> dg.TableSchema:
     """Return columns with types and, where they are known, descriptions, units and limits."""
-    described = dict(_COMMON)
+    described = dict(COLUMN_DESCRIPTIONS)
     if contract is not None:
         described |= {column.name: _describe(contract, column.name) for column in contract.columns}
     return dg.TableSchema(

@@ -45,7 +45,13 @@ from telemetry_platform.delta import (
     replace_partition,
     scan_table,
 )
-from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE, Table
+from telemetry_platform.layout import (
+    LANDING_EVENTS,
+    RECEIVED_HOUR,
+    SOURCE,
+    Table,
+    landing_input,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +99,7 @@ class Lake(HourlyTables):
         noted = landing.version()
         self._accepted[source, hour, noted] = count_partition(landing, where)
         table = bronze_table(contract)
-        inputs = {_landing_input(source, hour): noted}
+        inputs = {landing_input(source, hour): noted}
         version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
         self.keep(table, hour, version, bronze)
         return Bronze(bronze, version, noted)
@@ -222,14 +228,12 @@ class Lake(HourlyTables):
         """Return the landing version that bronze was derived from."""
         here = [noted for *of, noted in self._accepted if of == [source, hour]]
         path = bronze_table(self.registry[source]).path
-        return (
-            here[-1] if here else input_version(self.settings, path, _landing_input(source, hour))
-        )
+        return here[-1] if here else input_version(self.settings, path, landing_input(source, hour))
 
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
         path = bronze_table(self.registry[source]).path
-        noted = input_version(self.settings, path, _landing_input(source, hour))
+        noted = input_version(self.settings, path, landing_input(source, hour))
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
@@ -290,7 +294,3 @@ class Lake(HourlyTables):
 
 def _values(columns: pl.DataFrame) -> int:
     return sum(column.count() for column in columns.iter_columns())
-
-
-def _landing_input(source: str, hour: str) -> str:
-    return f"landing:{source}:{hour}"

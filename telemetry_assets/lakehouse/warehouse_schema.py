@@ -209,7 +209,7 @@ DUPLICATED = WarehouseTable(
 SUPERSEDED_EVENTS = WarehouseTable(
     "superseded",
     _loaded(SUPERSEDED.columns),
-    indexes=(_BY_HOUR, Index("corrected_event_id")),
+    indexes=(_BY_HOUR, Index("event_id"), Index("corrected_event_id"), Index("correction_id")),
 )
 REJECTED = WarehouseTable(
     "rejected",

@@ -42,10 +42,16 @@ _MAX_CONCURRENT_RUNS = 2
 # What the access API reads beside what is named after it.
 _ACCESS = (
     "TELEMETRY_HOME",
+    "TELEMETRY_S3_ENDPOINT",
+    "TELEMETRY_S3_BUCKET",
+    "TELEMETRY_S3_REGION",
     "TELEMETRY_SECRETS_DIR",
     "TELEMETRY_INGEST_URL",
     "TELEMETRY_LOG_LEVEL",
     "TELEMETRY_MAX_BODY_BYTES",
+    "TELEMETRY_DAGSTER_URL",
+    "TELEMETRY_CONTRACTS_DIR",
+    "TELEMETRY_CONTRACTS_POLL_SECONDS",
     "TELEMETRY_AUTH_FAILURE_LIMIT",
     "TELEMETRY_AUTH_FAILURE_WINDOW_SECONDS",
 )
@@ -108,7 +114,7 @@ def process_environment(settings: Settings) -> dict[str, str]:
 
 
 def access_environment(settings: Settings) -> dict[str, str]:
-    """Return the whole environment of the access API: nothing of the lake, no owner's password."""
+    """Return the whole environment of the access API: it has credentials of its own alone."""
     everything = settings_environment(settings)
     return {
         **machine_environment(),

@@ -31,6 +31,17 @@ PORT_NAMES = tuple(
 )
 """Ports beside the S3 port itself; each must be set, or weed listens on well-known ones."""
 
+READABLE = (
+    "landing/events/*",
+    "landing/rejected/*",
+    "landing/replays/*",
+    "bronze/*/_delta_log*",
+    "silver/*/_delta_log*",
+    "gold/metric_partials/_delta_log*",
+)
+"""What the access API may read of the bucket, as patterns of keys."""
+
+_READING = ("Read", "List")
 _IDENTITIES = "s3_identities.json"
 _READY_KEY = ".stack/ready"
 # Go collects garbage without end when its limit is near what is live: 192 MiB took 20 % of a core
@@ -63,7 +74,7 @@ def prepare_store(settings: Settings, credentials: StackSecrets) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     # weed writes its flags there with absolute paths and reads them back: a moved home would break.
     (directory / "mini.options").unlink(missing_ok=True)
-    write_private(settings.secrets_dir / _IDENTITIES, identities(credentials))
+    write_private(settings.secrets_dir / _IDENTITIES, identities(credentials, settings.s3_bucket))
 
 
 def seaweed_service(
@@ -104,16 +115,37 @@ def seaweed_service(
     )
 
 
-def identities(credentials: StackSecrets) -> str:
-    """Return the store's identity file: one account that may do everything, nobody else."""
-    identity = {
-        "name": "telemetry",
-        "credentials": [
-            {"accessKey": credentials.s3_access_key, "secretKey": credentials.s3_secret_key}
-        ],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    return json.dumps({"identities": [identity]})
+def identities(credentials: StackSecrets, bucket: str) -> str:
+    """Return the store's identity file: the owner, the access API that reads a part, nobody else.
+
+    The reader may see what landed, its payloads tokenized and its refused bodies sealed, and the
+    logs of the tables that follow from it. It may not see these tables' rows, the registries of
+    people, or the files that wait in the inbox.
+    """
+    found = [
+        _identity(
+            "telemetry",
+            credentials.s3_access_key,
+            credentials.s3_secret_key,
+            ["Admin", "Read", "Write", "List", "Tagging"],
+        )
+    ]
+    if credentials.s3_reader_access_key:
+        places = [f"{action}:{bucket}/{place}" for place in READABLE for action in _READING]
+        found.append(
+            _identity(
+                "telemetry_reader",
+                credentials.s3_reader_access_key,
+                credentials.s3_reader_secret_key,
+                places,
+            )
+        )
+    return json.dumps({"identities": found})
+
+
+def _identity(name: str, key: str, secret: str, actions: list[str]) -> dict[str, object]:
+    credentials = [{"accessKey": key, "secretKey": secret}]
+    return {"name": name, "credentials": credentials, "actions": actions}
 
 
 def _port_flags(ports: Mapping[str, int]) -> list[str]:

@@ -25,6 +25,21 @@ DEVELOPMENT_KEY_FILE = "dev_api_key"
 DEVELOPMENT_ROLES = (READ, WRITE)
 
 
+def _s3_access_key() -> str:
+    return "TL" + secrets.token_hex(_ACCESS_KEY_BYTES).upper()
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+_ADDED_LATER = {
+    "postgres_reader_password": _secret,
+    "s3_reader_access_key": _s3_access_key,
+    "s3_reader_secret_key": _secret,
+}
+
+
 @dataclass(frozen=True)
 class StackSecrets:
     """Credentials of the embedded servers. The values are random text of URL-safe characters."""
@@ -35,6 +50,10 @@ class StackSecrets:
     postgres_superuser_password: str
     postgres_reader_password: str = ""
     """Missing in the file of a home that is older than the access API, until its next start."""
+
+    s3_reader_access_key: str = ""
+    s3_reader_secret_key: str = ""
+    """The access API's way into the lake; missing like the password of the reader."""
 
 
 def ensure_secrets(directory: Path) -> StackSecrets:
@@ -113,14 +132,15 @@ def ensure_server_secrets(directory: Path) -> StackSecrets:
     path = directory / "servers.json"
     if not path.exists():
         made = StackSecrets(
-            s3_access_key="TL" + secrets.token_hex(_ACCESS_KEY_BYTES).upper(),
-            s3_secret_key=secrets.token_urlsafe(_SECRET_BYTES),
-            postgres_password=secrets.token_urlsafe(_SECRET_BYTES),
-            postgres_superuser_password=secrets.token_urlsafe(_SECRET_BYTES),
+            s3_access_key=_s3_access_key(),
+            s3_secret_key=_secret(),
+            postgres_password=_secret(),
+            postgres_superuser_password=_secret(),
         )
         write_private(path, json.dumps(asdict(made), indent=2))
     found = read_secrets(directory)
-    if not found.postgres_reader_password:
-        found = replace(found, postgres_reader_password=secrets.token_urlsafe(_SECRET_BYTES))
+    missing = {name: made() for name, made in _ADDED_LATER.items() if not getattr(found, name)}
+    if missing:
+        found = replace(found, **missing)
         write_private(path, json.dumps(asdict(found), indent=2))
     return found

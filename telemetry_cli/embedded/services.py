@@ -81,6 +81,10 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
                     port, secrets.postgres_reader_password, postgres.DATABASE, READER
                 )
             ),
+            "access_s3_access_key_id": secrets.s3_reader_access_key or None,
+            "access_s3_secret_access_key": SecretStr(secrets.s3_reader_secret_key)
+            if secrets.s3_reader_secret_key
+            else None,
             "access_url": f"http://{LOOPBACK}:{ports['access']}",
             "access_host": LOOPBACK,
             "access_audit_path": (settings.access_audit_file).resolve(),
@@ -89,6 +93,7 @@ def resolve(settings: Settings, ports: Mapping[str, int], secrets: StackSecrets)
             "edge_host": LOOPBACK,
             **{f"{name}_port": ports[name] for name in _SETTING_PORTS},
             "stream_open_on_loopback": True,
+            "access_open_on_loopback": True,
             **_broker_settings(settings, ports),
             **_absolute(settings, "tls_certificate", "tls_key", "jwt_jwks_file"),
             "inbox_dir": (settings.inbox_dir or home / "inbox").resolve(),

@@ -39,6 +39,12 @@ class KeyStore:
         key = self._match(text)
         return key if key is not None and key.valid_at(utc_now()) else None
 
+    def find(self, key_id: str) -> ApiKey | None:
+        """Return the valid key of that id, else None. It proves nothing about who asks."""
+        self.refresh()
+        key = self._keys.get(key_id)
+        return key if key is not None and key.valid_at(utc_now()) else None
+
     def ended(self, text: str) -> ApiKey | None:
         """Return the revoked or expired key that `text` is, else None."""
         key = self._match(text)

@@ -21,13 +21,15 @@ from telemetry_platform.quality.report import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
 
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
 
 DEFAULT_DAYS = 30
-_WRONG_HOURS = 20
+WRONG_HOURS = 20
 _SAMPLED_RULES = 12
 """Of each source, those that were broken most often."""
 _SAMPLES = 3
@@ -37,13 +39,14 @@ _BUILT: LiteralString = """
     SELECT to_regclass('marts.rpt_data_quality') IS NOT NULL
         AND to_regclass('marts.rpt_quality_rules') IS NOT NULL
 """
-_DAYS: LiteralString = """
+DAYS: LiteralString = """
     SELECT source, received_day, quality_dimension, checked, failed, most_broken_rule
     FROM marts.rpt_data_quality
     WHERE received_day BETWEEN %(first)s AND %(last)s
+        AND (%(sources)s::text[] IS NULL OR source = ANY(%(sources)s))
     ORDER BY source, received_day
 """
-_RULES: LiteralString = """
+RULES: LiteralString = """
     SELECT
         source, quality_dimension, rule_name, coalesce(field_name, ''),
         sum(checked)::bigint, sum(failed)::bigint,
@@ -51,10 +54,11 @@ _RULES: LiteralString = """
     FROM marts.rpt_quality_rules
     WHERE received_hour >= %(first)s::timestamp AT TIME ZONE 'UTC'
         AND received_hour < (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC'
+        AND (%(sources)s::text[] IS NULL OR source = ANY(%(sources)s))
     GROUP BY 1, 2, 3, 4
     ORDER BY 1, 6 DESC, 3
 """
-_WRONG: LiteralString = """
+WRONG: LiteralString = """
     SELECT
         source, received_hour, accepted, silver, quarantined, duplicates, superseded, erased,
         warehouse_rows, mart_rows, unaccounted,
@@ -64,14 +68,15 @@ _WRONG: LiteralString = """
     ORDER BY received_hour DESC, source
     LIMIT %(limit)s
 """
-_HOURS: LiteralString = """
+HOURS: LiteralString = """
     WITH hours AS (
         SELECT * FROM marts.rpt_reconciliation
         WHERE received_hour >= %(first)s::timestamp AT TIME ZONE 'UTC'
             AND received_hour < (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC'
+            AND (%(sources)s::text[] IS NULL OR source = ANY(%(sources)s))
     )
 """
-_COUNT_HOURS: LiteralString = "SELECT count(*) FROM hours"
+COUNT_HOURS: LiteralString = "SELECT count(*) FROM hours"
 
 # Each rule is looked for in the last hour in which it was broken: one day's partition, one hour.
 _ASKED: LiteralString = """
@@ -128,25 +133,25 @@ def read_report(
         connection.read_only = True
         built = connection.execute(_BUILT).fetchone()
         if not built or not built[0]:
-            return QualityReport(made_at, first, last, _sources(registry, {}, {}, {}))
-        window = {"first": first, "last": last}
-        spans = _read_days(connection, window)
-        rules = _read_rules(connection, window)
+            return QualityReport(made_at, first, last, sources_of(registry, {}, {}, {}))
+        window = {"first": first, "last": last, "sources": None}
+        spans = days_of(connection.execute(DAYS, window))
+        rules = rules_of(connection.execute(RULES, window))
         samples = _read_samples(connection, rules)
-        wrong = connection.execute(_HOURS + _WRONG, {**window, "limit": _WRONG_HOURS}).fetchall()
-        counted = connection.execute(_HOURS + _COUNT_HOURS, window).fetchone()
+        wrong = connection.execute(HOURS + WRONG, {**window, "limit": WRONG_HOURS}).fetchall()
+        counted = connection.execute(HOURS + COUNT_HOURS, window).fetchone()
     return QualityReport(
         made_at,
         first,
         last,
-        _sources(registry, spans, rules, samples),
+        sources_of(registry, spans, rules, samples),
         hours=counted[0] if counted else 0,
         wrong=wrong[0][10] if wrong else 0,
         wrong_hours=tuple(WrongHour(*row[:10]) for row in wrong),
     )
 
 
-def _sources(
+def sources_of(
     registry: Registry,
     spans: dict[str, list[Span]],
     rules: dict[str, list[RuleTally]],
@@ -170,9 +175,10 @@ def _sources(
     return tuple(found)
 
 
-def _read_days(connection: psycopg.Connection, window: dict[str, Any]) -> dict[str, list[Span]]:
+def days_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[Span]]:
+    """Return the days of each source, from rows of `DAYS`."""
     days: defaultdict[tuple[str, date], dict[str, Tally]] = defaultdict(dict)
-    for source, day, dimension, checked, failed, worst in connection.execute(_DAYS, window):
+    for source, day, dimension, checked, failed, worst in rows:
         days[source, day][dimension] = Tally(checked, failed, worst)
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for (source, day), tallies in days.items():
@@ -180,11 +186,10 @@ def _read_days(connection: psycopg.Connection, window: dict[str, Any]) -> dict[s
     return spans
 
 
-def _read_rules(
-    connection: psycopg.Connection, window: dict[str, Any]
-) -> dict[str, list[RuleTally]]:
+def rules_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[RuleTally]]:
+    """Return the rules of each source, from rows of `RULES`."""
     rules: defaultdict[str, list[RuleTally]] = defaultdict(list)
-    for source, *rest in connection.execute(_RULES, window):
+    for source, *rest in rows:
         rules[source].append(RuleTally(*rest))
     return rules
 

@@ -1,7 +1,4 @@
-"""The tables of the page, made with Great Tables, which writes header scopes and escapes values.
-
-Its own style sheet is left out: the page has one, for light, dark and paper.
-"""
+"""What the tables of the quality pages hold; `pages.look` writes them."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from telemetry_contracts.quality_dimensions import NAMES
+from telemetry_platform.pages.look import table
 from telemetry_platform.quality import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from telemetry_platform.quality.report import (
         RuleTally,
@@ -120,56 +118,6 @@ def wrong_hours(shown: Sequence[WrongHour], identifier: str) -> Markup:
         columns[label] = [f"{getattr(each, name):,}" for each in shown]
     caption = "Hours that do not add up, newest first"
     return table(identifier, caption, columns, numbers=tuple(figures))
-
-
-def table(
-    identifier: str,
-    caption: str,
-    columns: Mapping[str, Sequence[str | None]],
-    numbers: Sequence[str] = (),
-) -> Markup:
-    """Return one HTML table with a caption, in a region that a keyboard can scroll.
-
-    Args:
-        identifier: Unique in the page.
-        caption: What the table shows.
-        columns: Texts by heading; the first column heads the rows. None shows as a dash. Only
-            `Markup` is taken as HTML.
-        numbers: Headings of columns that are aligned on the right.
-    """
-    # Great Tables takes a second to import, which only who makes a page should wait for.
-    import polars as pl
-    from great_tables import GT
-
-    escaped = {
-        f"c{number}": [_cell(value) for value in values]
-        for number, values in enumerate(columns.values())
-    }
-    labels = dict(zip(escaped, columns, strict=True))
-    first, *rest = escaped
-    aligned = [name for name, label in labels.items() if label in numbers]
-    made = (
-        GT(pl.DataFrame(escaped, schema=dict.fromkeys(escaped, pl.String)), first, id=identifier)
-        .tab_stubhead(labels[first])
-        .cols_label({name: labels[name] for name in rest})
-        .cols_align("left")
-        # The cells are escaped above, so they pass as they are.
-        .fmt(str, columns=list(escaped))
-    )
-    if aligned:
-        made = made.cols_align("right", columns=aligned)
-    html = made.as_raw_html()
-    start, end = html.index("<table"), html.rindex("</table>")
-    opening, _, inside = html[start:end].partition(">")
-    return Markup(  # noqa: S704  (values and caption are escaped)
-        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{identifier}-caption">'
-        f'{opening} id="{identifier}-table"><caption id="{identifier}-caption">'
-        f"<span>{Markup.escape(caption)}</span></caption>{inside}</table></div>"
-    )
-
-
-def _cell(value: str | None) -> str:
-    return str(Markup.escape(words.NO_SCORE if value is None else value))
 
 
 def _score(source: SourceQuality, span: Span, dimension: str) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import floor
 from typing import TYPE_CHECKING
 
+from telemetry_platform.pages.look import MISSING
+
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from telemetry_platform.quality.report import Span
 
 _DASH = "\N{EN DASH}"
-NO_SCORE = _DASH
+NO_SCORE = MISSING
 _PERCENT = 100
 _LARGE = 99
 

@@ -68,6 +68,13 @@ create table warehouse.duplicates (
     received_at timestamptz, first_receipt_id text, first_received_at timestamptz
 );
 
+create table warehouse.superseded (
+    received_hour timestamptz not null, source text not null, event_id text,
+    corrected_event_id text, device_id text, event_time timestamptz, received_at timestamptz,
+    receipt_id text, fate text, correction_id text, correction_receipt_id text,
+    correction_received_at timestamptz
+);
+
 create table warehouse.rejected (
     received_hour timestamptz not null, source text not null, receipt_id text, event_index int,
     stage text, rule text, field text, message text, received_at timestamptz

@@ -13,7 +13,6 @@ from schemathesis.checks import CHECKS, load_all_checks
 from access_api.app import access_app
 from access_api.openapi import openapi_document
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
-from telemetry_contracts.registry import load_registry
 from telemetry_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _EXCLUDED: list[Any] = CHECKS.get_by_names(
 def _app() -> FastAPI:
     """Return the application for its document; it is never connected."""
     nowhere = Settings(access_postgres_dsn=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
-    return access_app(nowhere, load_registry())
+    return access_app(nowhere)
 
 
 operations = schemathesis.openapi.from_dict(openapi_document(_app()))

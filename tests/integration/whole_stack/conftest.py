@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
@@ -55,6 +56,15 @@ def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
     """Send fleets and files, and wait until the marts hold them."""
     wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
     return run_demo(stack, wanted, Console(quiet=True))
+
+
+@pytest.fixture(scope="package")
+def entries(stack: Settings, report: DemoReport) -> list[dict[str, Any]]:
+    """Return the ledger of the fleets' posts."""
+    assert report.problem == ""
+    # The first of them: other tests send the fleets again.
+    file = min((stack.home / "demo").glob("ledger-*.jsonl"), key=lambda path: path.stat().st_mtime)
+    return [orjson.loads(line) for line in file.read_bytes().splitlines()]
 
 
 @pytest.fixture(scope="module")

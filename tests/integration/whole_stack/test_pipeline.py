@@ -46,8 +46,9 @@ def test_every_event_that_was_sent_has_one_fate(report: DemoReport) -> None:
         assert account.adds_up, account
         assert account.sent > 250
         assert account.in_mart > 0
-        assert account.rejected + account.unreadable > 0
-        assert account.quarantined > 0
+    # Faults are drawn anew for each start: a single source may be spared.
+    assert sum(account.rejected + account.unreadable for account in report.accounts) > 0
+    assert sum(account.quarantined for account in report.accounts) > 0
 
 
 def test_no_plain_personal_value_is_stored_anywhere(report: DemoReport) -> None:

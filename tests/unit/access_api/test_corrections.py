@@ -62,7 +62,7 @@ def app(settings: Settings, registry: Registry, key: str) -> Iterator[FastAPI]:
     """Return the access API with an edge behind it."""
     assert key
     edge = open_edge(settings)
-    app = access_app(settings, registry)
+    app = access_app(settings)
     transport = httpx.ASGITransport(EdgeApp(edge), client=("127.0.0.1", 50_000))
     app.state.edge = httpx.AsyncClient(transport=transport, base_url="http://edge")
     yield app

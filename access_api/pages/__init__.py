@@ -1,0 +1,1 @@
+"""Pages for people: the catalog, quality, and how a browser signs in."""

@@ -1,0 +1,1 @@
+"""The way of one event or receipt: from the edge through the lake to the marts."""

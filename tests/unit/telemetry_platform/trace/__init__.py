@@ -1,0 +1,1 @@
+"""Tests of tracing, on Delta tables in a local directory."""
