@@ -75,6 +75,7 @@ def test_marts_and_accounts_follow_corrections_of_an_hour_that_was_over(stack: S
         deleted = client.delete(f"{stack.ingest_url}/v1/events/{second}?source=environment")
     assert (replaced.status_code, deleted.status_code) == (HTTPStatus.ACCEPTED,) * 2
     correction = replaced.json()["events"][0]["event_id"]
+    gone = deleted.json()["events"][0]["event_id"]
     wanted = [(first, correction), (third, None)]
     wait_until(lambda: events() == wanted, "the marts follow")
 
@@ -84,6 +85,18 @@ def test_marts_and_accounts_follow_corrections_of_an_hour_that_was_over(stack: S
         ]
 
     wait_until(adds_up, "each accepted event is accounted for")
+    with httpx.Client(headers={"x-api-key": key}, trust_env=False, timeout=30) as client:
+        traces = {
+            each: [
+                (found["outcome"], found["fate"], found["correction_id"])
+                for found in client.get(f"{stack.access_url}/v1/trace/{each}").json()["events"]
+            ]
+            for each in (first, second, correction, gone)
+        }
+    way = [("superseded", "replaced", correction), ("kept", None, correction)]
+    assert traces[first] == traces[correction] == way
+    ended = [("superseded", "deleted", gone), ("superseded", "deletion", None)]
+    assert traces[second] == traces[gone] == ended
     assert ask(
         "select temperature_celsius from marts.fct_environment_readings"
         " where device_id = %(device)s order by event_time"
