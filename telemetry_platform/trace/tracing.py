@@ -94,7 +94,8 @@ class Tracer:
         corrected = [
             arrivals.of_row(row, Outcome.SUPERSEDED) for row in self._marts.superseded(event_ids)
         ]
-        ids = {*event_ids, *(each.corrected_event_id for each in corrected)} - {None}
+        ids = {*event_ids}
+        ids.update(each.corrected_event_id for each in corrected if each.corrected_event_id)
         kept = [arrivals.of_row(row, Outcome.KEPT) for row in self._marts.kept(sorted(ids))]
         duplicates = [arrivals.of_duplicate(row) for row in self._marts.duplicates(event_ids)]
         quarantined = arrivals.of_reasons(self._marts.quarantined(event_ids))
