@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from telemetry_assets.dbt_lineage import lineage
+from telemetry_assets.defs.backfills import failed_hours_sensor
 from telemetry_assets.defs.gold import gold_asset
 from telemetry_assets.defs.jobs import (
     check_marts,
@@ -35,6 +36,7 @@ def definitions() -> dg.Definitions:
     models = lineage(settings)
     marts = marts_asset(models)
     checks = marts_checks(models)
+    refine = refine_hour(checks)
     mart_sources = {
         dg.AssetKey(["marts", model["name"]]): set(model["tags"]) & set(registry)
         for model in models
@@ -61,7 +63,7 @@ def definitions() -> dg.Definitions:
             report_every_hour,
         ],
         jobs=[
-            refine_hour(checks),
+            refine,
             reconcile_hour,
             load_registries,
             replay_rejected,
@@ -69,7 +71,11 @@ def definitions() -> dg.Definitions:
             compact_landing,
             report_quality,
         ],
-        sensors=[landing_sensor(registry, mart_sources), reference_sensor],
+        sensors=[
+            landing_sensor(registry, mart_sources),
+            reference_sensor,
+            failed_hours_sensor(refine),
+        ],
         # Also what is materialized by hand or by a backfill of assets runs in one process.
         executor=dg.in_process_executor,
         resources={"lake": LakeResource(), "marts": MartsResource()},

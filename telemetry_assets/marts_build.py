@@ -124,8 +124,8 @@ class MartsBuilder:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dbt-import")
         self._loaded: Future[tuple[str, Any]] = self._pool.submit(self._load)
 
-    def run_hour(self, hour: str, models: Sequence[str]) -> list[BuiltNode]:
-        """Bring `models` up to date with one arrival hour; a new project is built whole first.
+    def run_hours(self, hours: Sequence[str], models: Sequence[str]) -> list[BuiltNode]:
+        """Bring `models` up to date with arrival hours; a new project is built whole first.
 
         Raises:
             MartsFailed: A model could not be built.
@@ -135,8 +135,8 @@ class MartsBuilder:
             return self.build_all(fingerprint)
         if not models:
             return []
-        arguments = ["run", "--select", *models, "--vars", json.dumps({"received_hour": hour})]
-        return self.invoke(arguments)
+        named = json.dumps({"received_hour": " ".join(hours)})
+        return self.invoke(["run", "--select", *models, "--vars", named])
 
     def build_all(self, fingerprint: str) -> list[BuiltNode]:
         """Build every view and mart from all that the warehouse holds."""

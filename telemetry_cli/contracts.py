@@ -35,7 +35,8 @@ def register(program: typer.Typer) -> None:
 def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> None:
     """Load every contract and compare it with its last released or accepted version.
 
-    Without --directory these are the built-in ones and those in TELEMETRY_CONTRACTS_DIR.
+    Without --directory these are the built-in ones and those in TELEMETRY_CONTRACTS_DIR. With it,
+    they are compared with what is in force at this home, and with a released.json beside them, too.
     Exit code 1 when a contract is wrong, or would break those who read its data.
     """
     # Imported here because they read YAML and schemas, which no other command needs.
@@ -46,7 +47,9 @@ def check(directory: DirectoryOption = None, as_json: JsonOption = False) -> Non
     problems = find_problems(loaded)
     if directory is None:
         loaded, more = _followed()
-        problems += more
+    else:
+        more = _against_those_before(loaded, directory)
+    problems += [problem for problem in more if problem not in problems]
     if as_json:
         print_json({"sources": list(loaded.sources), "problems": problems})
     else:
@@ -69,6 +72,27 @@ def _followed() -> tuple[Registry, list[str]]:
     found = contract_folder(settings).look()
     problems = schema_problems(settings.contracts_path)
     return found.registry, [*problems, *(f"{name}: {why}" for name, why in found.refused.items())]
+
+
+def _against_those_before(loaded: Registry, directory: Path) -> list[str]:
+    """Compare contracts with those in force here, and with those released from their folder."""
+    from telemetry_contracts.adoption import RELEASED_FILE
+    from telemetry_contracts.compatibility import change_problems, described, read_released
+    from telemetry_platform.contracts import contracts_in_force
+
+    in_force = contracts_in_force(get_settings())
+    released = directory / RELEASED_FILE
+    baselines = [
+        {source: described(contract) for source, contract in in_force.items()},
+        read_released(released) if released.exists() else {},
+    ]
+    return [
+        problem
+        for before in baselines
+        for source, contract in loaded.items()
+        if source in before
+        for problem in change_problems(contract, before[source])
+    ]
 
 
 @app.command("release")

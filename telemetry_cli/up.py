@@ -96,6 +96,7 @@ def show_addresses(settings: Settings, seconds: float) -> None:
     labels = {
         "ingest": "Post events to",
         "edge_docs": "API documentation",
+        "catalog": "Catalog, quality, trace",
         "access": "Read marts from",
         "access_docs": "Its documentation",
         "dagster": "Dagster UI",
@@ -123,6 +124,7 @@ def addresses(settings: Settings) -> dict[str, str]:
     return {
         "ingest": f"{settings.ingest_url}/v1/events",
         "edge_docs": f"{settings.ingest_url}/docs",
+        "catalog": f"{settings.access_url}/catalog",
         "access": f"{settings.access_url}/v1/datasets",
         "access_docs": f"{settings.access_url}/docs",
         "dagster": settings.dagster_url,

@@ -1,23 +1,51 @@
 {#-
-    A run either names one arrival hour (`--vars '{received_hour: 2026-11-22T14}'`, UTC) and changes
-    only what that hour touches, or names none and rebuilds everything from history.
+    A run either names an arrival hour (`--vars '{received_hour: 2026-11-22T14}'`, UTC), or several
+    with spaces between them, and changes only what these touch, or names none and rebuilds
+    everything from history.
 -#}
 
-{#- The arrival hour of this run as a timestamptz literal. The shape is checked because it becomes SQL. -#}
+{#- The arrival hours of this run as timestamptz literals. Their shape is checked: they become SQL. -#}
+{% macro arrival_hours() %}
+    {% set hours = (var('received_hour', none) | string).split() if execute else ['2000-01-01T00'] %}
+    {% set literals = [] %}
+    {% for hour in hours %}
+        {% if not modules.re.match('^\\d{4}-\\d{2}-\\d{2}T\\d{2}$', hour) %}
+            {{ exceptions.raise_compiler_error("received_hour must look like 2026-11-22T14, got '" ~ hour ~ "'") }}
+        {% endif %}
+        {% do literals.append("timestamptz '" ~ hour | replace('T', ' ') ~ ":00:00+00'") %}
+    {% endfor %}
+    {{ return(literals) }}
+{% endmacro %}
+
+
+{#- The UTC days that hold these hours as date literals, each once. -#}
+{% macro arrival_days() %}
+    {% set literals = [] %}
+    {% for hour in arrival_hours() %}
+        {% set day = "date '" ~ hour[13:23] ~ "'" %}
+        {% if day not in literals %}
+            {% do literals.append(day) %}
+        {% endif %}
+    {% endfor %}
+    {{ return(literals) }}
+{% endmacro %}
+
+
+{#- What a column equals that holds an arrival hour of this run. -#}
 {% macro arrival_hour() -%}
-    {%- set hour = var('received_hour', none) | string -%}
-    {%- if not execute -%}
-        {%- set hour = '2000-01-01T00' -%}
-    {%- elif not modules.re.match('^\\d{4}-\\d{2}-\\d{2}T\\d{2}$', hour) -%}
-        {{ exceptions.raise_compiler_error("received_hour must look like 2026-11-22T14, got '" ~ hour ~ "'") }}
-    {%- endif -%}
-    timestamptz '{{ hour | replace('T', ' ') }}:00:00+00'
+    {{ one_of(arrival_hours()) }}
 {%- endmacro %}
 
 
-{#- The UTC day that holds the arrival hour of this run. -#}
+{#- What a column equals that holds a UTC day with an arrival hour of this run. -#}
 {% macro arrival_day() -%}
-    ({{ arrival_hour() }} at time zone 'UTC')::date
+    {{ one_of(arrival_days()) }}
+{%- endmacro %}
+
+
+{#- The right side of an equation with one of these literals. -#}
+{% macro one_of(literals) -%}
+    {{ literals[0] if literals | length == 1 else 'any (array[' ~ literals | join(', ') ~ '])' }}
 {%- endmacro %}
 
 

@@ -6,8 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import dagster as dg
 import polars as pl
 
+from telemetry_assets.defs.hours import Judged, judged, materialized
 from telemetry_assets.defs.metadata import column_schema, rows_metadata
-from telemetry_assets.defs.partitions import RETRIES, arrival_hours
+from telemetry_assets.defs.partitions import HOURS_A_RUN, RETRIES, arrival_hours
 from telemetry_assets.defs.refinement import (
     DUPLICATES_KEY,
     QUARANTINE_KEY,
@@ -74,6 +75,15 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         OUTCOMES_KEY: bronze,
     }
 
+    adds_up = dg.AssetCheckSpec(
+        RECONCILIATION,
+        asset=LEDGER_KEY,
+        blocking=True,
+        partitions_def=arrival_hours,
+        description="accepted = silver + quarantined + duplicates + superseded + erased, to the "
+        "row; the partials by minute and by hour hold every value of silver's metrics.",
+    )
+
     @dg.multi_asset(
         name="gold",
         specs=[
@@ -88,40 +98,46 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
             )
             for key, table in TABLES.items()
         ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                RECONCILIATION,
-                asset=LEDGER_KEY,
-                blocking=True,
-                partitions_def=arrival_hours,
-                description="accepted = silver + quarantined + duplicates + superseded + erased, "
-                "to the row; the partials by minute and hour hold every value of silver's metrics.",
-            )
-        ],
+        check_specs=[adds_up],
         can_subset=True,
         retry_policy=RETRIES,
+        backfill_policy=HOURS_A_RUN,
     )
     def gold(
         context: dg.AssetExecutionContext, lake: LakeResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        hour = context.partition_key
+    ) -> Iterator[dg.MaterializeResult | Judged]:
         sources = run_sources(context, lake.lake)
         keys = [key for key in TABLES if key in context.selected_asset_keys]
-        with ThreadPoolExecutor(len(TABLES)) as pool:
-            derived: dict[dg.AssetKey, Future[pl.DataFrame]] = {}
-            for key in keys:
-                derived[key] = pool.submit(_derive, key, lake.lake, hour, sources, derived)
-            rows = {key: each.result() for key, each in derived.items()}
-            versions = pool.map(
-                lambda key: lake.lake.write(TABLES[key], rows[key], hour, sources), keys
-            )
-            for key, version in zip(keys, versions, strict=True):
-                metadata = rows_metadata(rows[key].height, version)
-                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-        if dg.AssetCheckKey(LEDGER_KEY, RECONCILIATION) in context.selected_asset_check_keys:
-            yield reconciliation(LEDGER_KEY, judge_lake(rows[LEDGER_KEY]))
+        found: dict[dg.AssetKey, dict[str, dict[str, dg.MetadataValue]]] = {key: {} for key in keys}
+        accounts = {}
+        for hours in lake.lake.groups(context.partition_keys):
+            for key, (rows, version) in _write(lake.lake, keys, hours, sources).items():
+                for hour, frame in rows.items():
+                    found[key][hour] = rows_metadata(frame.height, version)
+                    if key == LEDGER_KEY:
+                        accounts[hour] = reconciliation(LEDGER_KEY, judge_lake(frame))
+        for key, told in found.items():
+            yield materialized(context, key, told)
+        if adds_up.key in context.selected_asset_check_keys:
+            yield from judged(context, adds_up, accounts)
 
     return gold
+
+
+def _write(
+    lake: Lake, keys: list[dg.AssetKey], hours: list[str], sources: list[str]
+) -> dict[dg.AssetKey, tuple[dict[str, pl.DataFrame], int]]:
+    """Derive and write these hours of these tables; returns rows by hour, and the version."""
+    rows: dict[dg.AssetKey, dict[str, pl.DataFrame]] = {key: {} for key in keys}
+    with ThreadPoolExecutor(len(TABLES)) as pool:
+        for hour in hours:
+            derived: dict[dg.AssetKey, Future[pl.DataFrame]] = {}
+            for key in keys:
+                derived[key] = pool.submit(_derive, key, lake, hour, sources, derived)
+            for key, each in derived.items():
+                rows[key][hour] = each.result()
+        versions = pool.map(lambda key: lake.write_hours(TABLES[key], rows[key], sources), keys)
+        return {key: (rows[key], version) for key, version in zip(keys, versions, strict=True)}
 
 
 def reconciliation(asset: dg.AssetKey, judged: pl.DataFrame) -> dg.AssetCheckResult:

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from telemetry_assets.defs.partitions import RETRIES, arrival_hours
+from telemetry_assets.defs.partitions import HOURS_A_RUN, RETRIES, arrival_hours
 from telemetry_assets.defs.resources import MartsResource
 from telemetry_assets.marts_build import BuiltNode
 
@@ -25,13 +25,15 @@ def marts_asset(models: list[dict[str, Any]]) -> dg.AssetsDefinition:
         specs=[_spec(model, keys[model["name"]]) for model in models],
         can_subset=True,
         retry_policy=RETRIES,
+        backfill_policy=HOURS_A_RUN,
     )
     def marts(
         context: dg.AssetExecutionContext, marts: MartsResource
     ) -> Iterator[dg.MaterializeResult]:
         wanted = [model for model in models if keys[model["name"]] in context.selected_asset_keys]
         tables = sorted({table for model in wanted for table in model["builds"]})
-        nodes = {node.name: node for node in marts.builder.run_hour(context.partition_key, tables)}
+        built = marts.builder.run_hours(context.partition_keys, tables)
+        nodes = {node.name: node for node in built}
         for model in wanted:
             yield dg.MaterializeResult(
                 asset_key=keys[model["name"]],

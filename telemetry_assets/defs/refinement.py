@@ -5,12 +5,14 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
+from telemetry_assets.defs.hours import Judged, judged, materialized
 from telemetry_assets.defs.landing import EVENTS
 from telemetry_assets.defs.metadata import column_schema, rows_metadata, table_metadata
-from telemetry_assets.defs.partitions import RETRIES, SOURCES_TAG, arrival_hours
+from telemetry_assets.defs.partitions import HOURS_A_RUN, RETRIES, SOURCES_TAG, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.quarantine_preview import preview
+from telemetry_assets.lakehouse.refining import Refined
 from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
@@ -58,27 +60,30 @@ def run_sources(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
 def bronze_asset(contract: Contract) -> dg.AssetsDefinition:
     """Build `bronze/<source>`."""
     table = bronze_table(contract)
+    key = bronze_key(contract.source)
 
     @dg.asset(
-        key=bronze_key(contract.source),
+        key=key,
         deps=[EVENTS],
         partitions_def=arrival_hours,
         group_name="bronze",
         kinds={"deltalake", "polars"},
         retry_policy=RETRIES,
+        backfill_policy=HOURS_A_RUN,
         code_version=contract.version,
         description=f"{contract.description} Landed payloads as typed columns.",
         metadata={"dagster/column_schema": column_schema(table.columns, contract)},
     )
     def bronze(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
-        built = lake.lake.build_bronze(contract.source, context.partition_key)
-        return dg.MaterializeResult(
-            metadata={
-                **rows_metadata(built.rows.height, built.version),
-                "landing_version": built.landing_version,
-                **_versions(lake.lake.registry[contract.source], built.rows),
-            }
-        )
+        found = {}
+        for hours in lake.lake.groups(context.partition_keys):
+            for hour, built in lake.lake.build_bronze_hours(contract.source, hours).items():
+                found[hour] = {
+                    **rows_metadata(built.rows.height, built.version),
+                    "landing_version": built.landing_version,
+                    **_versions(lake.lake.registry[contract.source], built.rows),
+                }
+        return materialized(context, key, found)
 
     return bronze
 
@@ -87,6 +92,19 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
     """Build `silver/<source>` with its schema check."""
     table = silver_table(contract)
     key = silver_key(contract.source)
+    valid = dg.AssetCheckSpec(
+        CONTRACT_CHECK,
+        asset=key,
+        blocking=True,
+        partitions_def=arrival_hours,
+        description="Types, nulls, ranges, enums and unique ids, as the contract says.",
+    )
+    warns = dg.AssetCheckSpec(
+        WARNINGS_CHECK,
+        asset=key,
+        partitions_def=arrival_hours,
+        description="Unknown devices, jumps, stuck values: what the contract only warns of.",
+    )
 
     @dg.asset(
         key=key,
@@ -95,79 +113,58 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         group_name="silver",
         kinds={"deltalake", "polars", "pandera"},
         retry_policy=RETRIES,
+        backfill_policy=HOURS_A_RUN,
         code_version=contract.version,
         description=f"{contract.description} Unique, valid and enriched.",
         metadata={"dagster/column_schema": column_schema(table.columns, contract)},
-        check_specs=[
-            dg.AssetCheckSpec(
-                CONTRACT_CHECK,
-                asset=key,
-                blocking=True,
-                partitions_def=arrival_hours,
-                description="Types, nulls, ranges, enums and unique ids, as the contract says.",
-            ),
-            *_warnings_spec(contract),
-        ],
+        check_specs=[valid, *([warns] if contract.warns else [])],
     )
     def silver(
         context: dg.AssetExecutionContext, lake: LakeResource
-    ) -> Iterator[dg.MaterializeResult]:
-        hour = context.partition_key
-        current = lake.lake.registry[contract.source]
-        refined = lake.lake.refined(contract.source, hour)
-        version = lake.lake.write(silver_table(current), refined.silver, hour)
-        lake.lake.write_corrections(contract.source, hour)
-        overtaken = lake.lake.overtaken(contract.source, hour)
-        yield dg.MaterializeResult(
-            metadata={
-                **rows_metadata(refined.silver.height, version),
-                "quarantined": refined.quarantine.height,
-                "duplicates": refined.duplicates.height,
-                "superseded": refined.superseded.height,
-                **_versions(current, refined.silver),
-                **({OVERTAKEN: " ".join(overtaken)} if overtaken else {}),
-            },
-            check_results=[
-                _contract_check(current, lake.lake, hour),
-                *_warnings_check(contract, refined.outcomes),
-            ],
-        )
+    ) -> Iterator[dg.MaterializeResult | Judged]:
+        source, current = contract.source, lake.lake.registry[contract.source]
+        found, valid_hours, warned_hours = {}, {}, {}
+        for hours in lake.lake.groups(context.partition_keys):
+            lake.lake.look_back(source, hours)
+            split = {hour: lake.lake.refined(source, hour) for hour in hours}
+            kept = {hour: refined.silver for hour, refined in split.items()}
+            version = lake.lake.write_hours(silver_table(current), kept)
+            for hour in hours:
+                lake.lake.write_corrections(source, hour)
+            overtaken = lake.lake.overtaken_hours(source, hours)
+            stored = lake.lake.stored(silver_table(current), hours)
+            for hour, refined in split.items():
+                found[hour] = {
+                    **rows_metadata(refined.silver.height, version),
+                    "quarantined": refined.quarantine.height,
+                    "duplicates": refined.duplicates.height,
+                    "superseded": refined.superseded.height,
+                    **_versions(current, refined.silver),
+                    **({OVERTAKEN: " ".join(overtaken[hour])} if overtaken[hour] else {}),
+                }
+                valid_hours[hour] = _contract_check(current, stored[hour])
+                warned_hours[hour] = _warnings_check(key, refined.outcomes)
+        yield materialized(context, key, found)
+        yield from judged(context, valid, valid_hours)
+        if contract.warns:
+            yield from judged(context, warns, warned_hours)
 
     return silver
 
 
-def _warnings_spec(contract: Contract) -> list[dg.AssetCheckSpec]:
-    if not contract.warns:
-        return []
-    return [
-        dg.AssetCheckSpec(
-            WARNINGS_CHECK,
-            asset=silver_key(contract.source),
-            partitions_def=arrival_hours,
-            description="Unknown devices, jumps, stuck values: what the contract only warns of.",
-        )
-    ]
-
-
-def _warnings_check(contract: Contract, outcomes: pl.DataFrame) -> list[dg.AssetCheckResult]:
+def _warnings_check(silver: dg.AssetKey, outcomes: pl.DataFrame) -> dg.AssetCheckResult:
     """Tell how many rows each rule warned of; they are in silver all the same."""
-    if not contract.warns:
-        return []
     warnings = outcomes.filter(pl.col("severity") == Severity.WARNING)
-    return [
-        dg.AssetCheckResult(
-            check_name=WARNINGS_CHECK,
-            asset_key=silver_key(contract.source),
-            passed=warnings["failed"].sum() == 0,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                row["rule"]: dg.MetadataValue.json(
-                    {"checked": row["checked"], "failed": row["failed"]}
-                )
-                for row in warnings.iter_rows(named=True)
-            },
-        )
-    ]
+    return dg.AssetCheckResult(
+        check_name=WARNINGS_CHECK,
+        asset_key=silver,
+        passed=warnings["failed"].sum() == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            row["rule"]: dg.MetadataValue.json({"checked": row["checked"], "failed": row["failed"]})
+            for row in warnings.iter_rows(named=True)
+        },
+    )
 
 
 def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
@@ -199,33 +196,47 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
         ],
         can_subset=True,
         retry_policy=RETRIES,
+        backfill_policy=HOURS_A_RUN,
     )
     def silver_exceptions(
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult]:
-        hour = context.partition_key
         sources = run_sources(context, lake.lake)
-        frames = {
-            QUARANTINE_KEY: [lake.lake.refined(source, hour).quarantine for source in sources],
-            DUPLICATES_KEY: [lake.lake.refined(source, hour).duplicates for source in sources],
-        }
-        if SUPERSEDED_KEY in context.selected_asset_keys:
-            rows, written = lake.lake.write_superseded(hour, sources)
-            yield dg.MaterializeResult(
-                asset_key=SUPERSEDED_KEY, metadata=rows_metadata(rows.height, written)
-            )
-        for key in context.selected_asset_keys - {SUPERSEDED_KEY}:
-            table = tables[key]
-            rows = lake.lake.together(table, frames[key])
-            version = lake.lake.write(table, rows, hour, sources)
-            metadata = rows_metadata(rows.height, version)
-            if key == QUARANTINE_KEY and not rows.is_empty():
-                counts = rows.explode("rules")["rules"].value_counts(sort=True)
-                metadata["broken_rules"] = dg.MetadataValue.json(dict(counts.rows()))
-                metadata["preview"] = table_metadata(preview(rows))
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        found: dict[dg.AssetKey, dict[str, dict[str, dg.MetadataValue]]]
+        found = {key: {} for key in context.selected_asset_keys}
+        for group in lake.lake.groups(context.partition_keys):
+            split = {hour: [lake.lake.refined(each, hour) for each in sources] for hour in group}
+            for key, hours in found.items():
+                if key == SUPERSEDED_KEY:
+                    for hour in group:
+                        frame, written = lake.lake.write_superseded(hour, sources)
+                        hours[hour] = rows_metadata(frame.height, written)
+                    continue
+                rows = {
+                    hour: lake.lake.together(tables[key], [_exceptions(key, of) for of in refined])
+                    for hour, refined in split.items()
+                }
+                version = lake.lake.write_hours(tables[key], rows, sources)
+                for hour, frame in rows.items():
+                    hours[hour] = rows_metadata(frame.height, version)
+                    if key == QUARANTINE_KEY and not frame.is_empty():
+                        hours[hour] |= _broken_rules(frame)
+        for key, hours in found.items():
+            yield materialized(context, key, hours)
 
     return silver_exceptions
+
+
+def _exceptions(key: dg.AssetKey, refined: Refined) -> pl.DataFrame:
+    return refined.quarantine if key == QUARANTINE_KEY else refined.duplicates
+
+
+def _broken_rules(quarantined: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    counts = quarantined.explode("rules")["rules"].value_counts(sort=True)
+    return {
+        "broken_rules": dg.MetadataValue.json(dict(counts.rows())),
+        "preview": table_metadata(preview(quarantined)),
+    }
 
 
 def _versions(contract: Contract, rows: pl.DataFrame) -> dict[str, dg.MetadataValue]:
@@ -237,9 +248,8 @@ def _versions(contract: Contract, rows: pl.DataFrame) -> dict[str, dg.MetadataVa
     }
 
 
-def _contract_check(contract: Contract, lake: Lake, hour: str) -> dg.AssetCheckResult:
+def _contract_check(contract: Contract, written: pl.DataFrame) -> dg.AssetCheckResult:
     """Hold what was written, read back, against the declared schema."""
-    written = lake.scan(silver_table(contract), hour).collect()
     failed = failures(silver_model(contract), written)
     return dg.AssetCheckResult(
         check_name=CONTRACT_CHECK,

@@ -9,7 +9,7 @@ import dagster as dg
 from telemetry_assets.defs.gold import RECONCILIATION, TABLES
 from telemetry_assets.defs.jobs import LEDGERS, REFINE, load_registries
 from telemetry_assets.defs.landing import EVENTS
-from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG
+from telemetry_assets.defs.partitions import SOURCES_TAG, VERSION_TAG, hours_of
 from telemetry_assets.defs.refinement import (
     DUPLICATES_KEY,
     OVERTAKEN,
@@ -51,7 +51,6 @@ REFERENCE_POLL_SECONDS = 30
 _WATCHED = (LANDING_EVENTS.path, LANDING_REJECTED.path, LANDING_FILES.path)
 # Hours that a replay of quarantine found to come out otherwise today.
 _REQUESTED = (QUARANTINE_REPLAYS.path, (REFINED_AGAIN, YES))
-_PARTITION_TAG = "dagster/partition"
 _SENSOR_TAG = "dagster/sensor_name"
 PRIORITY_TAG = "dagster/priority"
 
@@ -244,7 +243,7 @@ def _busy_hours(instance: dg.DagsterInstance) -> tuple[set[str], int]:
     ]
     # Whatever job it is: assets that are materialized by hand have one of Dagster's own.
     runs = instance.get_runs(dg.RunsFilter(statuses=unfinished))
-    hours = {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
+    hours = {hour for run in runs for hour in hours_of(run.tags)}
     return hours, sum(run.tags.get(_SENSOR_TAG) == NAME for run in runs)
 
 

@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 
 from telemetry_assets.defs import gold, landing, refinement
+from telemetry_assets.defs.hours import Judged, judged, materialized
 from telemetry_assets.defs.metadata import column_schema
-from telemetry_assets.defs.partitions import RETRIES, arrival_hours
+from telemetry_assets.defs.partitions import HOURS_A_RUN, RETRIES, arrival_hours
 from telemetry_assets.defs.resources import LakeResource
 from telemetry_assets.lakehouse import warehouse_schema as schema
+from telemetry_assets.lakehouse.lake import Lake
 from telemetry_assets.lakehouse.reconciling import count_loaded, judge_warehouse
 from telemetry_assets.lakehouse.reference import read_registry
 from telemetry_assets.lakehouse.tables import (
@@ -34,6 +36,7 @@ from telemetry_platform.layout import (
 )
 
 _READERS = 4
+_Load = tuple[schema.WarehouseTable, Table, dg.AssetKey]
 
 
 def warehouse_key(name: str) -> dg.AssetKey:
@@ -44,7 +47,7 @@ def warehouse_key(name: str) -> dg.AssetKey:
 LEDGER_KEY = warehouse_key(schema.LEDGERS.name)
 
 
-def _loads(registry: Registry) -> list[tuple[schema.WarehouseTable, Table, dg.AssetKey]]:
+def _loads(registry: Registry) -> list[_Load]:
     """Return each partitioned warehouse table, the Delta table it copies and that one's asset."""
     events = [
         (schema.event_table(contract), silver_table(contract), refinement.silver_key(source))
@@ -75,6 +78,15 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
     """Build the warehouse tables as one step: one transaction replaces the hour in all of them."""
     loads = {warehouse_key(table.name): (table, delta, up) for table, delta, up in _loads(registry)}
 
+    adds_up = dg.AssetCheckSpec(
+        gold.RECONCILIATION,
+        asset=LEDGER_KEY,
+        blocking=True,
+        partitions_def=arrival_hours,
+        description="The warehouse holds what gold/ledger says: rows of each source, of "
+        "quarantine and of duplicates, and the values that the partials are made of.",
+    )
+
     @dg.multi_asset(
         name="warehouse",
         specs=[
@@ -92,55 +104,55 @@ def warehouse_asset(registry: Registry) -> dg.AssetsDefinition:
             )
             for key, (table, _, upstream) in loads.items()
         ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                gold.RECONCILIATION,
-                asset=LEDGER_KEY,
-                blocking=True,
-                partitions_def=arrival_hours,
-                description="The warehouse holds what gold/ledger says: rows of each source, of "
-                "quarantine, duplicates and superseded events, and the values of the partials.",
-            )
-        ],
+        check_specs=[adds_up],
         can_subset=True,
         retry_policy=RETRIES,
+        backfill_policy=HOURS_A_RUN,
     )
     def warehouse(
         context: dg.AssetExecutionContext, lake: LakeResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        hour = context.partition_key
+    ) -> Iterator[dg.MaterializeResult | Judged]:
         settings = lake.lake.settings
         sources = refinement.run_sources(context, lake.lake)
         # The contracts of this run, which may be newer than those the job was made from.
         current = {warehouse_key(load[0].name): load for load in _loads(lake.lake.registry)}
         selected = [current[key] for key in loads if key in context.selected_asset_keys]
-        tables = [table for table, _, _ in selected]
         create_tables(settings, lake.lake.registry)
-        selected = [load for load in selected if _concerns(load[1], sources)]
-        with ThreadPoolExecutor(_READERS) as pool:
-            frames = list(
-                pool.map(
-                    lambda load: lake.lake.read(load[1], hour, _limit(load[1], sources)), selected
-                )
-            )
-        loaded = dict.fromkeys((table.name for table in tables), 0)
-        with warehouse_load(settings, tables, hour) as load:
-            for (table, delta, _), rows in zip(selected, frames, strict=True):
-                loaded[table.name] = load.replace(table, rows, _limit(delta, sources))
-        for name, rows in loaded.items():
-            yield dg.MaterializeResult(
-                asset_key=warehouse_key(name),
-                metadata={
+        found: dict[str, dict[str, dict[str, object]]]
+        found = {table.name: {} for table, _, _ in selected}
+        accounts = {}
+        for hour in context.partition_keys:
+            for name, rows in _load_hour(lake.lake, selected, hour, sources).items():
+                found[name][hour] = {
                     "dagster/partition_row_count": rows,
                     "dagster/table_name": f"{schema.SCHEMA}.{name}",
-                },
-            )
-        if dg.AssetCheckKey(LEDGER_KEY, gold.RECONCILIATION) in context.selected_asset_check_keys:
-            ledger = lake.lake.read(LEDGER, hour, sources)
-            counted = count_loaded(settings, ledger[SOURCE].to_list(), hour)
-            yield gold.reconciliation(LEDGER_KEY, judge_warehouse(ledger, counted))
+                }
+            if adds_up.key in context.selected_asset_check_keys:
+                ledger = lake.lake.read(LEDGER, hour, sources)
+                counted = count_loaded(settings, ledger[SOURCE].to_list(), hour)
+                judgement = judge_warehouse(ledger, counted)
+                accounts[hour] = gold.reconciliation(LEDGER_KEY, judgement)
+        for name, hours in found.items():
+            yield materialized(context, warehouse_key(name), hours)
+        if accounts:
+            yield from judged(context, adds_up, accounts)
 
     return warehouse
+
+
+def _load_hour(lake: Lake, loads: list[_Load], hour: str, sources: list[str]) -> dict[str, int]:
+    """Replace one hour in these tables, in one transaction; returns rows by table."""
+    tables = [table for table, _, _ in loads]
+    concerned = [load for load in loads if _concerns(load[1], sources)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        frames = list(
+            pool.map(lambda load: lake.read(load[1], hour, _limit(load[1], sources)), concerned)
+        )
+    loaded = dict.fromkeys((table.name for table in tables), 0)
+    with warehouse_load(lake.settings, tables, hour) as load:
+        for (table, delta, _), rows in zip(concerned, frames, strict=True):
+            loaded[table.name] = load.replace(table, rows, _limit(delta, sources))
+    return loaded
 
 
 def reference_assets() -> list[dg.AssetsDefinition]:

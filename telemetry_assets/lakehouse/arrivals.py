@@ -13,6 +13,8 @@ from telemetry_platform.delta import open_table, partition_sizes, scan_table
 from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deltalake import DeltaTable
 
     from telemetry_contracts.contract import Contract
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 # Within another value of the payload the quotation marks would be escaped.
 _CORRECTING = f'"{CORRECTS_KEY}":'
-_ARRIVAL_COLUMNS = ("event_id", "receipt_id", "received_at")
+_ARRIVAL_COLUMNS = ("event_id", "receipt_id", "received_at", RECEIVED_HOUR)
 
 
 def hours_before(landing: DeltaTable, contract: Contract, hour: str) -> pl.DataFrame:
@@ -44,7 +46,7 @@ def earlier_arrivals(
     """Return what landed in `hours` with one of `ids`.
 
     Returns:
-        Columns `event_id`, `receipt_id` and `received_at`, one row for each copy.
+        Columns `event_id`, `receipt_id`, `received_at` and `received_hour`, a row for each copy.
     """
     schema = pl.Schema({name: LANDING_EVENTS.schema[name] for name in _ARRIVAL_COLUMNS})
     if hours.is_empty() or ids.is_empty():
@@ -81,25 +83,44 @@ def events_before(landing: DeltaTable, source: str, hour: str, ids: pl.Series) -
     return events.select(names).unique().sort(names)
 
 
-def later_hours(settings: Settings, contract: Contract, hour: str, ids: pl.Series) -> list[str]:
-    """Return the hours of the dedup window after `hour` whose silver holds one of `ids`."""
+def later_hours(
+    settings: Settings, contract: Contract, ids: Mapping[str, pl.Series]
+) -> dict[str, list[str]]:
+    """Return, by hour, the hours of the dedup window after it whose silver holds one of its ids.
+
+    Args:
+        settings: Where the lake is.
+        contract: The source's contract.
+        ids: Event ids by hour.
+    """
     table = silver_table(contract)
     delta = open_table(settings, table.path)
-    if delta is None or ids.is_empty():
-        return []
-    last = hour_key(hour_start(hour) + max(contract.dedup_window, HOUR))
+    sought = pl.concat(ids.values())
+    if delta is None or sought.is_empty():
+        return {hour: [] for hour in ids}
+    window = max(contract.dedup_window, HOUR)
+    last = {hour: hour_key(hour_start(hour) + window) for hour in ids}
     refined = partition_sizes(delta)[RECEIVED_HOUR]
-    hours = refined.filter((refined > hour) & (refined <= last)).to_list()
+    hours = refined.filter((refined > min(ids)) & (refined <= last[max(ids)])).to_list()
     if not hours:
-        return []
+        return {hour: [] for hour in ids}
     names = ("event_id", RECEIVED_HOUR, "correction_id")
     schema = pl.Schema({name: table.schema[name] for name in names})
     # A replacement has the id of what it replaces, which is no copy of it.
     held = scan_table(delta, {RECEIVED_HOUR: hours}, schema).filter(
         pl.col("correction_id").is_null()
     )
-    shared = held.join(_among(ids), on="event_id", how="semi").select(RECEIVED_HOUR).unique()
-    return shared.collect()[RECEIVED_HOUR].sort().to_list()
+    shared = held.join(_among(sought), on="event_id", how="semi").collect()
+    there = pl.col(RECEIVED_HOUR)
+    return {
+        hour: shared.filter(
+            pl.col("event_id").is_in(of_hour.implode()), there > hour, there <= last[hour]
+        )[RECEIVED_HOUR]
+        .unique()
+        .sort()
+        .to_list()
+        for hour, of_hour in ids.items()
+    }
 
 
 def _among(ids: pl.Series) -> pl.LazyFrame:

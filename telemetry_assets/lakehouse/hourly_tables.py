@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,7 +19,14 @@ from telemetry_platform.delta import (
 from telemetry_platform.layout import RECEIVED_HOUR, SOURCE, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deltalake import DeltaTable
+
     from telemetry_platform.settings import Settings
+
+ROWS_KEPT = 200_000
+"""How many rows of former hours stay in memory; some 100 MB of the widest table."""
 
 _Part = tuple[str, str, tuple[str, ...]]
 
@@ -33,12 +41,15 @@ class HourlyTables:
     """The Delta tables of one bucket, by arrival hour.
 
     Hours are partition keys such as `2026-11-22T14` (UTC). Writing a partition replaces it whole,
-    in one commit. What was written of the last hour is kept, for the steps that come after.
+    in one commit. What was written is kept for the steps that come after: of the last hour all, of
+    the hours before it what is little.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._written: dict[_Part, _Written] = {}
+        self._opened: dict[str, DeltaTable | None] = {}
+        self._keeping = Lock()
 
     def read(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.DataFrame:
         """Return one hour of `table`, of all sources or of some.
@@ -50,16 +61,32 @@ class HourlyTables:
 
     def scan(self, table: Table, hour: str, sources: list[str] | None = None) -> pl.LazyFrame:
         """Return one hour of `table` as a lazy frame, from storage."""
-        where = _where(table, hour, sources)
+        where = _where(table, [hour], sources)
         return scan_partition(self.settings, table.path, where, table.schema)
+
+    def stored(self, table: Table, hours: list[str]) -> dict[str, pl.DataFrame]:
+        """Return these hours of `table`, each as it is in storage."""
+        where = _where(table, hours, None)
+        rows = scan_partition(self.settings, table.path, where, table.schema).collect()
+        if len(hours) == 1:
+            return {hours[0]: rows}
+        return {hour: rows.filter(pl.col(RECEIVED_HOUR) == hour) for hour in hours}
 
     def write(
         self, table: Table, frame: pl.DataFrame, hour: str, sources: list[str] | None = None
     ) -> int:
         """Replace one hour of `table`; returns the table's new version."""
-        rows = cast_strict(frame, table.schema)
-        version = replace_partition(self.settings, table, rows, _where(table, hour, sources))
-        self.keep(table, hour, version, rows, sources)
+        return self.write_hours(table, {hour: frame}, sources)
+
+    def write_hours(
+        self, table: Table, frames: Mapping[str, pl.DataFrame], sources: list[str] | None = None
+    ) -> int:
+        """Replace these hours of `table` in one commit; returns the table's new version."""
+        rows = {hour: cast_strict(frame, table.schema) for hour, frame in frames.items()}
+        where = _where(table, list(rows), sources)
+        version = replace_partition(self.settings, table, pl.concat(rows.values()), where)
+        for hour, frame in rows.items():
+            self.keep(table, hour, version, frame, sources)
         return version
 
     def columns(self, table: Table, hour: str, columns: list[str]) -> pl.DataFrame:
@@ -85,16 +112,27 @@ class HourlyTables:
         rows: pl.DataFrame,
         sources: list[str] | None = None,
     ) -> None:
-        """Keep what was written of one hour, and nothing of other hours."""
+        """Keep what was written of one hour, and of other hours as long as it is little."""
         # Tables are written from several threads.
-        for part in list(self._written):
-            if part[1] != hour:
-                self._written.pop(part, None)
-        self._written[_part(table, hour, sources)] = _Written(version, rows)
+        with self._keeping:
+            self._opened.pop(table.path, None)
+            self._written[_part(table, hour, sources)] = _Written(version, rows)
+            others = [part for part in self._written if part[1] != hour]
+            held = sum(self._written[part].rows.height for part in others)
+            for part in others:
+                if held <= ROWS_KEPT:
+                    break
+                held -= self._written.pop(part).rows.height
 
     def count(self, table: Table, where: Partition) -> int:
         """Return how many rows these partitions have, from the log alone."""
-        return count_partition(open_table(self.settings, table.path), where)
+        return count_partition(self.opened(table.path), where)
+
+    def opened(self, path: str) -> DeltaTable | None:
+        """Return the table as it was when this process first looked after writing to it."""
+        if path not in self._opened:
+            self._opened[path] = open_table(self.settings, path)
+        return self._opened[path]
 
     @staticmethod
     def together(table: Table, frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -103,8 +141,8 @@ class HourlyTables:
         return pl.concat([table.schema.to_frame(), *(frame.select(columns) for frame in frames)])
 
 
-def _where(table: Table, hour: str, sources: list[str] | None) -> Partition:
-    where: Partition = {RECEIVED_HOUR: hour}
+def _where(table: Table, hours: list[str], sources: list[str] | None) -> Partition:
+    where: Partition = {RECEIVED_HOUR: hours}
     if sources is not None and SOURCE in table.partition_by:
         where[SOURCE] = sources
     return where

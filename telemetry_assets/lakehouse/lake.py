@@ -20,7 +20,7 @@ from telemetry_assets.lakehouse.arrivals import (
 )
 from telemetry_assets.lakehouse.correcting import IS_CORRECTION, Elsewhere
 from telemetry_assets.lakehouse.correction_log import CorrectionLog, waiting
-from telemetry_assets.lakehouse.hourly_tables import HourlyTables
+from telemetry_assets.lakehouse.hourly_tables import ROWS_KEPT, HourlyTables
 from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
@@ -40,8 +40,8 @@ from telemetry_platform.delta import (
     Partition,
     count_partition,
     ensure_table,
-    input_version,
     open_table,
+    partition_sizes,
     replace_partition,
     scan_table,
 )
@@ -54,7 +54,7 @@ from telemetry_platform.layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from deltalake import DeltaTable
 
@@ -79,6 +79,7 @@ class Lake(HourlyTables):
         super().__init__(settings)
         self.registry = registry
         self._refined: dict[tuple[str, str, int], Refined] = {}
+        self._earlier: dict[tuple[str, str], tuple[pl.DataFrame, pl.DataFrame]] = {}
         self._before: dict[tuple[str, str], pl.DataFrame] = {}
         self._elsewhere: dict[tuple[str, str], Elsewhere] = {}
         self._corrections = CorrectionLog(settings)
@@ -87,22 +88,67 @@ class Lake(HourlyTables):
         self._devices = DeviceRegistry(settings)
 
     def build_bronze(self, source: str, hour: str) -> Bronze:
-        """Derive bronze of one hour from landing.
+        """Derive bronze of one hour from landing; see `build_bronze_hours`."""
+        return self.build_bronze_hours(source, [hour])[hour]
+
+    def build_bronze_hours(self, source: str, hours: Sequence[str]) -> dict[str, Bronze]:
+        """Derive bronze of these hours from landing, in one commit.
 
         The landing version that was read is noted in bronze's log: an open hour goes on growing,
         and the ledger must count what bronze saw.
         """
-        contract = self.registry[source]
+        table = bronze_table(self.registry[source])
         landing = self._landing_table()
-        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        bronze = self._parsed(landing, source, hour)
         noted = landing.version()
-        self._accepted[source, hour, noted] = count_partition(landing, where)
-        table = bronze_table(contract)
-        inputs = {landing_input(source, hour): noted}
-        version = replace_partition(self.settings, table, bronze, {RECEIVED_HOUR: hour}, inputs)
-        self.keep(table, hour, version, bronze)
-        return Bronze(bronze, version, noted)
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: list(hours)}
+        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        sizes = dict(partition_sizes(landing).filter(pl.col(SOURCE) == source).drop(SOURCE).rows())
+        here = pl.col(RECEIVED_HOUR)
+        rows = {
+            hour: parse_payload(
+                landed if len(hours) == 1 else landed.filter(here == hour), self.registry[source]
+            )
+            for hour in hours
+        }
+        inputs = {landing_input(source, hour): noted for hour in hours}
+        part: Partition = {RECEIVED_HOUR: list(hours)}
+        whole = pl.concat(rows.values())
+        version = replace_partition(self.settings, table, whole, part, inputs)
+        for hour, bronze in rows.items():
+            self._accepted[source, hour, noted] = sizes.get(hour, 0)
+            self.keep(table, hour, version, bronze)
+        return {hour: Bronze(bronze, version, noted) for hour, bronze in rows.items()}
+
+    def groups(self, hours: Sequence[str]) -> list[list[str]]:
+        """Return hours in groups that can be refined together: of few rows, or of one hour."""
+        if len(hours) == 1:
+            return [list(hours)]
+        sizes = partition_sizes(self._landing_table()).group_by(RECEIVED_HOUR)
+        landed = dict(sizes.agg(pl.col("rows").sum()).rows())
+        found: list[list[str]] = []
+        held = ROWS_KEPT
+        for hour in hours:
+            held += landed.get(hour, 0)
+            if held >= ROWS_KEPT:
+                found.append([])
+                held = landed.get(hour, 0)
+            found[-1].append(hour)
+        return found
+
+    def look_back(self, source: str, hours: Sequence[str]) -> None:
+        """Read once what arrived before these hours, for `refined`; their windows overlap."""
+        contract, landing = self.registry[source], self._landing_table()
+        before = {hour: hours_before(landing, contract, hour) for hour in hours}
+        ids = [self.columns(bronze_table(contract), hour, ["event_id"]) for hour in hours]
+        window = pl.concat(before.values()).unique(RECEIVED_HOUR)
+        found = earlier_arrivals(landing, contract, window, pl.concat(ids)["event_id"])
+        self._earlier = {
+            (source, hour): (
+                there,
+                found.filter(pl.col(RECEIVED_HOUR).is_in(there[RECEIVED_HOUR].implode())),
+            )
+            for hour, there in before.items()
+        }
 
     def refined(self, source: str, hour: str) -> Refined:
         """Split one bronze partition; the same version is split once in a process."""
@@ -111,17 +157,26 @@ class Lake(HourlyTables):
         key = (source, hour, self.written_version(table, hour))
         if key not in self._refined:
             bronze = self.read(table, hour)
-            landing = self._landing_table()
-            before = hours_before(landing, contract, hour)
-            earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
+            if (source, hour) not in self._earlier:
+                self.look_back(source, [hour])
+            before, earlier = self._earlier.pop((source, hour))
             noted = self._noted(source, hour)
+            self._before[source, hour] = before
+            self._forget_refined(hour)
             known = self._known(contract)
             elsewhere = self._known_elsewhere(source, hour, bronze)
-            self._before[source, hour] = before
             self._elsewhere[source, hour] = elsewhere
-            self._refined = {kept: v for kept, v in self._refined.items() if kept[1] == hour}
             self._refined[key] = refine(bronze, earlier, contract, known, noted, elsewhere)
         return self._refined[key]
+
+    def _forget_refined(self, hour: str) -> None:
+        """Let go of splits of other hours, the oldest first, until little is held."""
+        others = [key for key in self._refined if key[1] != hour]
+        held = sum(self._refined[key].silver.height for key in others)
+        for key in others:
+            if held <= ROWS_KEPT:
+                break
+            held -= self._refined.pop(key).silver.height
 
     def rehearsed(self, source: str, hour: str) -> Refined:
         """Split what has landed in one hour by today's contract, and write nothing."""
@@ -159,18 +214,27 @@ class Lake(HourlyTables):
         of `hour` and its corrections are written: `hour` itself is among the hours when another
         one grew meanwhile.
         """
-        contract = self.registry[source]
-        bronze = self.columns(bronze_table(contract), hour, ["event_id", "corrects"])
-        copied = later_hours(self.settings, contract, hour, bronze["event_id"])
-        hours = sorted({*copied, *self._corrected_otherwise(source, hour, bronze)})
-        landing = self._landing_table()
-        before = hours_before(landing, contract, hour)
-        if not before.equals(self._before.get((source, hour), before.clear())):
-            kept = self.silver(source, hour, ["event_id", "correction_id"])
-            kept = kept.filter(pl.col("correction_id").is_null())["event_id"]
-            if not earlier_arrivals(landing, contract, before, kept).is_empty():
-                return sorted({hour, *hours})
-        return hours
+        return self.overtaken_hours(source, [hour])[hour]
+
+    def overtaken_hours(self, source: str, hours: Sequence[str]) -> dict[str, list[str]]:
+        """Return, for each of these hours, what `overtaken` returns."""
+        contract, landing = self.registry[source], self._landing_table()
+        table = bronze_table(contract)
+        bronze = {hour: self.columns(table, hour, ["event_id", "corrects"]) for hour in hours}
+        ids = {hour: rows["event_id"] for hour, rows in bronze.items()}
+        copied = later_hours(self.settings, contract, ids)
+        found = {
+            hour: {*copied[hour], *self._corrected_otherwise(source, hour, bronze[hour])}
+            for hour in hours
+        }
+        for hour in hours:
+            before = hours_before(landing, contract, hour)
+            if not before.equals(self._before.get((source, hour), before.clear())):
+                kept = self.silver(source, hour, ["event_id", "correction_id"])
+                ours = kept.filter(pl.col("correction_id").is_null())["event_id"]
+                if not earlier_arrivals(landing, contract, before, ours).is_empty():
+                    found[hour].add(hour)
+        return {hour: sorted(others) for hour, others in found.items()}
 
     def silver(self, source: str, hour: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return silver rows of one hour, all columns or some."""
@@ -227,13 +291,15 @@ class Lake(HourlyTables):
     def _noted(self, source: str, hour: str) -> int | None:
         """Return the landing version that bronze was derived from."""
         here = [noted for *of, noted in self._accepted if of == [source, hour]]
-        path = bronze_table(self.registry[source]).path
-        return here[-1] if here else input_version(self.settings, path, landing_input(source, hour))
+        return here[-1] if here else self._noted_in_log(source, hour)
+
+    def _noted_in_log(self, source: str, hour: str) -> int | None:
+        bronze = self.opened(bronze_table(self.registry[source]).path)
+        return None if bronze is None else bronze.transaction_version(landing_input(source, hour))
 
     def _count_accepted(self, source: str, hour: str) -> int:
         """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
-        path = bronze_table(self.registry[source]).path
-        noted = input_version(self.settings, path, landing_input(source, hour))
+        noted = self._noted_in_log(source, hour)
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
         where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}

@@ -36,6 +36,12 @@ _COMMENTS = """
 SELECT attname, col_description(attrelid, attnum) FROM pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND col_description(attrelid, attnum) IS NOT NULL
 """
+_GRANTS = """
+SELECT granted.privilege_type, pg_get_userbyid(granted.grantee), granted.is_grantable,
+    granted.grantee <> 0
+FROM pg_class CROSS JOIN aclexplode(relacl) AS granted
+WHERE pg_class.oid = %s AND granted.grantee <> relowner ORDER BY 1, 2
+"""
 
 
 def present_columns(
@@ -70,20 +76,23 @@ def widen_columns(
 ) -> None:
     """Widen columns that `narrow_columns` returned; every row of their tables is rewritten.
 
-    Views keep their definition and comments. Rights that others were granted on them are lost.
+    Views keep their definition, comments, and what others may do with them as a whole.
     """
     for table in {table.name: table for table, _ in columns}.values():
         views = connection.execute(_VIEWS, (table.qualified,)).fetchall()
-        comments = [_comments(connection, *view) for view in views]
+        belongings = [
+            [*_comments(connection, *view), *_grants(connection, view[0], view[3])]
+            for view in views
+        ]
         for name, *_ in reversed(views):
             connection.execute(f"DROP VIEW {name}".encode())
         for name in (name for owner, name in columns if owner is table):
             statement = f"ALTER TABLE {table.qualified} ALTER COLUMN {name} TYPE double precision"
             connection.execute(statement.encode())
-        for (name, definition, *_), commented in zip(views, comments, strict=True):
+        for (name, definition, *_), statements in zip(views, belongings, strict=True):
             connection.execute(f"CREATE VIEW {name} AS {definition}".encode())
-            for comment in commented:
-                connection.execute(comment)
+            for statement in statements:
+                connection.execute(statement)
 
 
 def _comments(
@@ -101,3 +110,19 @@ def _comments(
     if comment:
         found.append(sql.SQL("COMMENT ON VIEW {} IS {}").format(name, comment))
     return found
+
+
+def _grants(connection: psycopg.Connection, view: str, oid: int) -> list[Any]:
+    """Return the statements that grant others what they may do with a view now."""
+    from psycopg import sql
+
+    name = sql.SQL(view)  # ty: ignore[invalid-argument-type]  (as Postgres itself writes it)
+    return [
+        sql.SQL("GRANT {} ON {} TO {}{}").format(
+            sql.SQL(privilege),
+            name,
+            sql.Identifier(grantee) if is_role else sql.SQL("PUBLIC"),
+            sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+        )
+        for privilege, grantee, grantable, is_role in connection.execute(_GRANTS, (oid,))
+    ]

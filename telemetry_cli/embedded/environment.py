@@ -69,6 +69,16 @@ _EXPORTED = (
     "TELEMETRY_DAGSTER_URL",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
+    # What `dagster.yaml` and `workspace.yaml` name, for Dagster's own command.
+    "DAGSTER_HOME",
+    "TELEMETRY_PG_HOST",
+    "TELEMETRY_PG_PORT",
+    "TELEMETRY_PG_USER",
+    "TELEMETRY_PG_PASSWORD",
+    DAGSTER_DATABASE_VARIABLE,
+    CODE_SERVER_HOST_VARIABLE,
+    "TELEMETRY_CODE_SERVER_PORT",
+    MAX_RUNS_VARIABLE,
 )
 
 
@@ -127,7 +137,8 @@ def access_environment(settings: Settings) -> dict[str, str]:
 
 def exported(settings: Settings) -> dict[str, str]:
     """Return what `telemetry env` prints: how other programs reach this stack."""
-    everything = settings_environment(settings)
+    running = settings.postgres_dsn is not None
+    everything = process_environment(settings) if running else settings_environment(settings)
     return {name: everything[name] for name in _EXPORTED if name in everything}
 
 

@@ -110,6 +110,8 @@ def test_the_warehouse_widens_a_column_that_views_read(warehouse: Settings) -> N
         connection.execute("CREATE VIEW acid AS SELECT ph FROM beds WHERE ph < 7")
         connection.execute("COMMENT ON VIEW acid IS 'Below seven.'")
         connection.execute("COMMENT ON COLUMN acid.ph IS 'It''s acid.'")
+        connection.execute("GRANT SELECT ON beds TO pg_monitor WITH GRANT OPTION")
+        connection.execute("GRANT SELECT ON acid TO PUBLIC")
     wide = contract(new_field="ph", version="1.1.0")
     create_tables(warehouse, Registry([wide]))
     create_tables(warehouse, Registry([wide]))
@@ -124,6 +126,12 @@ def test_the_warehouse_widens_a_column_that_views_read(warehouse: Settings) -> N
             "SELECT obj_description('acid'::regclass), col_description('acid'::regclass, 1)"
         )
         assert told.fetchone() == ("Below seven.", "It's acid.")
+        allowed = "has_table_privilege('pg_monitor', {}, {})"
+        may = ", ".join(
+            allowed.format(*pair)
+            for pair in (("'beds'", "'select with grant option'"), ("'acid'", "'select'"))
+        )
+        assert connection.execute(f"SELECT {may}".encode()).fetchone() == (True, True)
 
 
 def test_an_hour_is_settled_while_the_warehouse_has_all_that_landed(warehouse: Settings) -> None:

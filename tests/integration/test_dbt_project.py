@@ -97,10 +97,12 @@ class Marts:
         """Write the partitions of these arrival hours and let the marts follow each."""
         for hour in hours:
             write_partition(self.connection, events, hour)
-            received_hour = json.dumps(
-                {"received_hour": f"{DAY + timedelta(hours=hour):%Y-%m-%dT%H}"}
-            )
-            self.build("run", "--select", *HOT_PATH, "--vars", received_hour)
+            self.follow(hour)
+
+    def follow(self, *hours: int) -> None:
+        """Let the marts follow these arrival hours, in one run."""
+        named = " ".join(f"{DAY + timedelta(hours=hour):%Y-%m-%dT%H}" for hour in hours)
+        self.build("run", "--select", *HOT_PATH, "--vars", json.dumps({"received_hour": named}))
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
         """The rows of a query, seen outside any transaction."""
@@ -175,6 +177,18 @@ def test_hours_out_of_order_give_what_a_rebuild_gives(marts: Marts) -> None:
     by_hour = marts.rows()
     marts.build("run")
     assert marts.rows() == by_hour
+
+
+def test_hours_of_two_days_in_one_run_give_what_a_rebuild_gives(marts: Marts) -> None:
+    arrivals = (10, 11, 30)
+    events = [replace(event, arrived=arrivals[i % 3]) for i, event in enumerate(lake())]
+    marts.refine(events, arrivals[0])
+    for hour in arrivals:
+        write_partition(marts.connection, events, hour)
+    marts.follow(*arrivals)
+    together = marts.rows()
+    marts.build("run")
+    assert marts.rows() == together
 
 
 def test_an_hour_that_runs_twice_rewrites_no_row(marts: Marts) -> None:

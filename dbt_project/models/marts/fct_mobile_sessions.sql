@@ -22,7 +22,7 @@ touched as (
     where received_hour = {{ arrival_hour() }} and session_id is not null
     union
     select session_id from {{ this }}
-    where received_hours @> array[{{ arrival_hour() }}]
+    where received_hours && array[{{ arrival_hours() | join(', ') }}]
 
 ),
 

@@ -24,8 +24,13 @@ outcomes as (
     from {{ ref('rpt_quality_rules') }}
     {% if is_hour_run() -%}
     where
-        received_hour >= {{ arrival_day() }}::timestamp at time zone 'UTC'
-        and received_hour < ({{ arrival_day() }} + 1)::timestamp at time zone 'UTC'
+        {% for day in arrival_days() -%}
+        {{ 'or ' if not loop.first -}}
+        (
+            received_hour >= {{ day }}::timestamp at time zone 'UTC'
+            and received_hour < ({{ day }} + 1)::timestamp at time zone 'UTC'
+        )
+        {% endfor %}
     {% endif -%}
     group by 1, 2, 3, 4
 
