@@ -12,16 +12,25 @@ import polars as pl
 from deltalake.exceptions import DeltaError
 
 from telemetry_assets.lakehouse.aggregating import required_columns
-from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
+from telemetry_assets.lakehouse.arrivals import (
+    earlier_arrivals,
+    events_before,
+    hours_before,
+    later_hours,
+)
+from telemetry_assets.lakehouse.correcting import IS_CORRECTION, Elsewhere
+from telemetry_assets.lakehouse.correction_log import CorrectionLog, waiting
 from telemetry_assets.lakehouse.hourly_tables import ROWS_KEPT, HourlyTables
 from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
+    CORRECTIONS,
     DUPLICATES,
     HOUR_PARTIALS,
     LEDGER,
     METRIC_PARTIALS,
     QUARANTINE,
+    SUPERSEDED,
     bronze_table,
     silver_table,
 )
@@ -72,6 +81,8 @@ class Lake(HourlyTables):
         self._refined: dict[tuple[str, str, int], Refined] = {}
         self._earlier: dict[tuple[str, str], tuple[pl.DataFrame, pl.DataFrame]] = {}
         self._before: dict[tuple[str, str], pl.DataFrame] = {}
+        self._elsewhere: dict[tuple[str, str], Elsewhere] = {}
+        self._corrections = CorrectionLog(settings)
         self._landing: DeltaTable | None = None
         self._accepted: dict[tuple[str, str, int], int] = {}
         self._devices = DeviceRegistry(settings)
@@ -152,7 +163,10 @@ class Lake(HourlyTables):
             noted = self._noted(source, hour)
             self._before[source, hour] = before
             self._forget_refined(hour)
-            self._refined[key] = refine(bronze, earlier, contract, self._known(contract), noted)
+            known = self._known(contract)
+            elsewhere = self._known_elsewhere(source, hour, bronze)
+            self._elsewhere[source, hour] = elsewhere
+            self._refined[key] = refine(bronze, earlier, contract, known, noted, elsewhere)
         return self._refined[key]
 
     def _forget_refined(self, hour: str) -> None:
@@ -171,14 +185,34 @@ class Lake(HourlyTables):
         bronze = self._parsed(landing, source, hour)
         before = hours_before(landing, contract, hour)
         earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
-        return refine(bronze, earlier, contract, self._known(contract), landing.version())
+        known = self._known(contract)
+        elsewhere = self._known_elsewhere(source, hour, bronze)
+        return refine(bronze, earlier, contract, known, landing.version(), elsewhere)
+
+    def write_superseded(self, hour: str, sources: list[str]) -> tuple[pl.DataFrame, int | None]:
+        """Replace the hour of `silver/superseded`; returns its rows and the version, if any.
+
+        Corrections are rare: an hour without any is not written.
+        """
+        frames = [self.refined(source, hour).superseded for source in sources]
+        rows = self.together(SUPERSEDED, frames)
+        version = self._corrections.replace(SUPERSEDED, rows, hour, sources)
+        self.keep(SUPERSEDED, hour, version or 0, rows, sources)
+        return rows, version
+
+    def write_corrections(self, source: str, hour: str) -> None:
+        """Replace what the corrections of an hour came to. Do so before `overtaken` is asked."""
+        rows = self.refined(source, hour).corrections
+        self._corrections.replace(CORRECTIONS, rows, hour, [source])
 
     def overtaken(self, source: str, hour: str) -> list[str]:
-        """Return the hours whose silver keeps an event of which a copy arrived earlier.
+        """Return the hours whose silver is out of date by what has landed in other hours.
 
-        Events join an hour that is over when a spool drains or refused ones are put right; the
-        hours after it were refined without them. Call this once silver of `hour` is written:
-        `hour` itself is among the hours when an earlier one grew meanwhile.
+        It keeps an event of which a copy arrived earlier, or does not follow a correction. Events
+        join an hour that is over when a spool drains or refused ones are put right, and later hours
+        were refined without them; a correction is about hours that are over. Call this once silver
+        of `hour` and its corrections are written: `hour` itself is among the hours when another
+        one grew meanwhile.
         """
         return self.overtaken_hours(source, [hour])[hour]
 
@@ -186,15 +220,21 @@ class Lake(HourlyTables):
         """Return, for each of these hours, what `overtaken` returns."""
         contract, landing = self.registry[source], self._landing_table()
         table = bronze_table(contract)
-        ids = {hour: self.columns(table, hour, ["event_id"])["event_id"] for hour in hours}
-        found = later_hours(self.settings, contract, ids)
+        bronze = {hour: self.columns(table, hour, ["event_id", "corrects"]) for hour in hours}
+        ids = {hour: rows["event_id"] for hour, rows in bronze.items()}
+        copied = later_hours(self.settings, contract, ids)
+        found = {
+            hour: {*copied[hour], *self._corrected_otherwise(source, hour, bronze[hour])}
+            for hour in hours
+        }
         for hour in hours:
             before = hours_before(landing, contract, hour)
             if not before.equals(self._before.get((source, hour), before.clear())):
-                kept = self.silver(source, hour, ["event_id"])["event_id"]
-                if not earlier_arrivals(landing, contract, before, kept).is_empty():
-                    found[hour].insert(0, hour)
-        return found
+                kept = self.silver(source, hour, ["event_id", "correction_id"])
+                ours = kept.filter(pl.col("correction_id").is_null())["event_id"]
+                if not earlier_arrivals(landing, contract, before, ours).is_empty():
+                    found[hour].add(hour)
+        return {hour: sorted(others) for hour, others in found.items()}
 
     def silver(self, source: str, hour: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return silver rows of one hour, all columns or some."""
@@ -231,6 +271,7 @@ class Lake(HourlyTables):
             "silver": self.count(silver, here),
             "quarantined": self.count(QUARANTINE, ours),
             "duplicates": self.count(DUPLICATES, ours),
+            "superseded": self._corrections.count(SUPERSEDED, source, hour),
             "erased": 0,
             "metric_values": _values(self.gold_input(source, hour).select(metrics)),
             "minute_values": self._aggregated(METRIC_PARTIALS, source, hour, made),
@@ -270,6 +311,33 @@ class Lake(HourlyTables):
         if landing is None:
             landing = open_table(self.settings, LANDING_EVENTS.path)
         return count_partition(landing, where)
+
+    def _known_elsewhere(self, source: str, hour: str, bronze: pl.DataFrame) -> Elsewhere:
+        """Return what other hours know that decides about corrections in this one."""
+        later = self._later_corrections(source, hour, bronze)
+        named = bronze["corrects"].drop_nulls().unique()
+        landed = Elsewhere().landed
+        if not named.is_empty():
+            landed = events_before(self._landing_table(), source, hour, named)
+        return Elsewhere(landed, later)
+
+    def _later_corrections(self, source: str, hour: str, bronze: pl.DataFrame) -> pl.DataFrame:
+        """Return corrections that landed after `hour` and name an event that it is about."""
+        later = self._corrections.since(source, hour).filter(pl.col(RECEIVED_HOUR) > hour)
+        if later.is_empty():
+            return later
+        named = pl.concat([bronze["event_id"], bronze["corrects"].drop_nulls()])
+        concerned = pl.col("corrected_event_id").is_in(named.implode())
+        return later.filter(concerned).sort("received_at", "correction_id")
+
+    def _corrected_otherwise(self, source: str, hour: str, bronze: pl.DataFrame) -> set[str]:
+        """Return hours that were refined without knowing of a correction."""
+        relied_on = self._elsewhere.get((source, hour), Elsewhere())
+        later = self._later_corrections(source, hour, bronze)
+        events = bronze.filter(~IS_CORRECTION)["event_id"]
+        found = self._corrections.behind(self.registry[source], hour, relied_on.landed)
+        itself = set() if later.equals(relied_on.corrections) else {hour}
+        return found | waiting(later, hour, events) | itself
 
     def _parsed(self, landing: DeltaTable, source: str, hour: str) -> pl.DataFrame:
         """Return what landed in one hour as typed columns."""

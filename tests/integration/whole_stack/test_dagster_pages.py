@@ -64,7 +64,7 @@ def test_the_reconciliation_check_shows_its_account(
         account = json.loads(shown[shown.index("{") : shown.index("}") + 1])
         assert account["accepted"] > 0
         assert account["unaccounted"] == 0
-        kept = ("silver", "quarantined", "duplicates", "erased")
+        kept = ("silver", "quarantined", "duplicates", "superseded", "erased")
         assert account["accepted"] == sum(account[name] for name in kept)
         page.get_by_role("button", name="Close", exact=True).click()
         page.get_by_role("dialog").wait_for(state="hidden", timeout=LOADED_MS)
