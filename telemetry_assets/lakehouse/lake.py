@@ -9,38 +9,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
-from deltalake.exceptions import DeltaError
 
+from telemetry_assets.lakehouse.accounting import account, count_accepted
 from telemetry_assets.lakehouse.aggregating import required_columns
-from telemetry_assets.lakehouse.arrivals import (
-    earlier_arrivals,
-    events_before,
-    hours_before,
-    later_hours,
-)
-from telemetry_assets.lakehouse.correcting import IS_CORRECTION, Elsewhere
-from telemetry_assets.lakehouse.correction_log import CorrectionLog, waiting
+from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
+from telemetry_assets.lakehouse.correcting import Elsewhere
+from telemetry_assets.lakehouse.correction_hours import corrected_otherwise, elsewhere
+from telemetry_assets.lakehouse.correction_log import CorrectionLog
 from telemetry_assets.lakehouse.hourly_tables import ROWS_KEPT, HourlyTables
 from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
     CORRECTIONS,
-    DUPLICATES,
-    HOUR_PARTIALS,
-    LEDGER,
-    METRIC_PARTIALS,
-    QUARANTINE,
     SUPERSEDED,
     bronze_table,
     silver_table,
 )
 from telemetry_contracts.frames import parse_payload
-from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import (
     Partition,
-    count_partition,
     ensure_table,
-    open_table,
     partition_sizes,
     replace_partition,
     scan_table,
@@ -49,7 +37,6 @@ from telemetry_platform.layout import (
     LANDING_EVENTS,
     RECEIVED_HOUR,
     SOURCE,
-    Table,
     landing_input,
 )
 
@@ -163,10 +150,10 @@ class Lake(HourlyTables):
             noted = self._noted(source, hour)
             self._before[source, hour] = before
             self._forget_refined(hour)
-            known = self._known(contract)
             elsewhere = self._known_elsewhere(source, hour, bronze)
             self._elsewhere[source, hour] = elsewhere
-            self._refined[key] = refine(bronze, earlier, contract, known, noted, elsewhere)
+            devices = self._known(contract)
+            self._refined[key] = refine(bronze, earlier, contract, devices, noted, elsewhere)
         return self._refined[key]
 
     def _forget_refined(self, hour: str) -> None:
@@ -182,12 +169,14 @@ class Lake(HourlyTables):
         """Split what has landed in one hour by today's contract, and write nothing."""
         contract = self.registry[source]
         landing = self._landing_table()
-        bronze = self._parsed(landing, source, hour)
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
+        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        bronze = parse_payload(landed, contract)
         before = hours_before(landing, contract, hour)
         earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
-        known = self._known(contract)
         elsewhere = self._known_elsewhere(source, hour, bronze)
-        return refine(bronze, earlier, contract, known, landing.version(), elsewhere)
+        devices = self._known(contract)
+        return refine(bronze, earlier, contract, devices, landing.version(), elsewhere)
 
     def write_superseded(self, hour: str, sources: list[str]) -> tuple[pl.DataFrame, int | None]:
         """Replace the hour of `silver/superseded`; returns its rows and the version, if any.
@@ -201,7 +190,10 @@ class Lake(HourlyTables):
         return rows, version
 
     def write_corrections(self, source: str, hour: str) -> None:
-        """Replace what the corrections of an hour came to. Do so before `overtaken` is asked."""
+        """Replace what the corrections of an hour came to.
+
+        Do so before `overtaken` is asked, and before earlier hours are refined: these follow then.
+        """
         rows = self.refined(source, hour).corrections
         self._corrections.replace(CORRECTIONS, rows, hour, [source])
 
@@ -223,11 +215,13 @@ class Lake(HourlyTables):
         bronze = {hour: self.columns(table, hour, ["event_id", "corrects"]) for hour in hours}
         ids = {hour: rows["event_id"] for hour, rows in bronze.items()}
         copied = later_hours(self.settings, contract, ids)
-        found = {
-            hour: {*copied[hour], *self._corrected_otherwise(source, hour, bronze[hour])}
-            for hour in hours
-        }
+        found = {hour: {*others} for hour, others in copied.items()}
+        self._corrections.look()
         for hour in hours:
+            relied_on = self._elsewhere.get((source, hour), Elsewhere())
+            found[hour] |= corrected_otherwise(
+                self._corrections, contract, hour, bronze[hour], relied_on
+            )
             before = hours_before(landing, contract, hour)
             if not before.equals(self._before.get((source, hour), before.clear())):
                 kept = self.silver(source, hour, ["event_id", "correction_id"])
@@ -259,34 +253,10 @@ class Lake(HourlyTables):
         Each figure is read from its own table, so that a row lost between two layers shows; `made`
         has the rows, by path, of tables that are being written with the ledger.
         """
-        made = made or {}
-        metrics = [column.name for column in self.registry[source].metrics]
-        here: Partition = {RECEIVED_HOUR: hour}
-        ours: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        silver = silver_table(self.registry[source])
-        row = {
-            SOURCE: source,
-            RECEIVED_HOUR: hour,
-            "accepted": self._count_accepted(source, hour),
-            "silver": self.count(silver, here),
-            "quarantined": self.count(QUARANTINE, ours),
-            "duplicates": self.count(DUPLICATES, ours),
-            "superseded": self._corrections.count(SUPERSEDED, source, hour),
-            "erased": 0,
-            "metric_values": _values(self.gold_input(source, hour).select(metrics)),
-            "minute_values": self._aggregated(METRIC_PARTIALS, source, hour, made),
-            "hour_values": self._aggregated(HOUR_PARTIALS, source, hour, made),
-            "refined_at": utc_now(),
-        }
-        return pl.DataFrame([row], schema=LEDGER.schema)
-
-    def _aggregated(
-        self, table: Table, source: str, hour: str, made: Mapping[str, pl.DataFrame]
-    ) -> int:
-        """Count the values that one source's partials of an hour hold."""
-        rows = made[table.path].lazy() if table.path in made else self.scan(table, hour, [source])
-        held = rows.filter(pl.col(SOURCE) == source).select(pl.col("n").sum())
-        return int(held.collect().item())
+        contract = self.registry[source]
+        accepted = self._count_accepted(source, hour)
+        superseded = self._corrections.superseded(source, hour)
+        return account(self, contract, hour, (accepted, superseded), made or {})
 
     def _noted(self, source: str, hour: str) -> int | None:
         """Return the landing version that bronze was derived from."""
@@ -298,52 +268,15 @@ class Lake(HourlyTables):
         return None if bronze is None else bronze.transaction_version(landing_input(source, hour))
 
     def _count_accepted(self, source: str, hour: str) -> int:
-        """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
+        """Count what had landed when bronze was derived."""
         noted = self._noted_in_log(source, hour)
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
-        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        try:
-            landing = open_table(self.settings, LANDING_EVENTS.path, noted)
-        except DeltaError:
-            landing = None
-        # A version whose log is gone may be told as a missing table, too.
-        if landing is None:
-            landing = open_table(self.settings, LANDING_EVENTS.path)
-        return count_partition(landing, where)
+        return count_accepted(self.settings, source, hour, noted)
 
     def _known_elsewhere(self, source: str, hour: str, bronze: pl.DataFrame) -> Elsewhere:
         """Return what other hours know that decides about corrections in this one."""
-        later = self._later_corrections(source, hour, bronze)
-        named = bronze["corrects"].drop_nulls().unique()
-        landed = Elsewhere().landed
-        if not named.is_empty():
-            landed = events_before(self._landing_table(), source, hour, named)
-        return Elsewhere(landed, later)
-
-    def _later_corrections(self, source: str, hour: str, bronze: pl.DataFrame) -> pl.DataFrame:
-        """Return corrections that landed after `hour` and name an event that it is about."""
-        later = self._corrections.since(source, hour).filter(pl.col(RECEIVED_HOUR) > hour)
-        if later.is_empty():
-            return later
-        named = pl.concat([bronze["event_id"], bronze["corrects"].drop_nulls()])
-        concerned = pl.col("corrected_event_id").is_in(named.implode())
-        return later.filter(concerned).sort("received_at", "correction_id")
-
-    def _corrected_otherwise(self, source: str, hour: str, bronze: pl.DataFrame) -> set[str]:
-        """Return hours that were refined without knowing of a correction."""
-        relied_on = self._elsewhere.get((source, hour), Elsewhere())
-        later = self._later_corrections(source, hour, bronze)
-        events = bronze.filter(~IS_CORRECTION)["event_id"]
-        found = self._corrections.behind(self.registry[source], hour, relied_on.landed)
-        itself = set() if later.equals(relied_on.corrections) else {hour}
-        return found | waiting(later, hour, events) | itself
-
-    def _parsed(self, landing: DeltaTable, source: str, hour: str) -> pl.DataFrame:
-        """Return what landed in one hour as typed columns."""
-        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
-        return parse_payload(landed, self.registry[source])
+        return elsewhere(self._corrections, self._landing_table, source, hour, bronze)
 
     def _known(self, contract: Contract) -> pl.DataFrame | None:
         """Return the registered devices when the contract asks for them."""
@@ -356,7 +289,3 @@ class Lake(HourlyTables):
         else:
             self._landing.update_incremental()
         return self._landing
-
-
-def _values(columns: pl.DataFrame) -> int:
-    return sum(column.count() for column in columns.iter_columns())
