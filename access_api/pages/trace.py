@@ -43,7 +43,7 @@ _OUTCOMES = {
     Outcome.ERASED: "Erased.",
 }
 _IN_CATALOG = ("marts.", "bronze/", "silver/", "landing/events")
-_NOT_IN_CATALOG = frozenset({"silver/quarantine", "silver/duplicates"})
+_NOT_IN_CATALOG = frozenset({"silver/quarantine", "silver/duplicates", "silver/superseded"})
 
 
 @router.get("/trace")

@@ -126,11 +126,13 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         found, valid_hours, warned_hours = {}, {}, {}
         for hours in lake.lake.groups(context.partition_keys):
             lake.lake.look_back(source, hours)
-            split = {hour: lake.lake.refined(source, hour) for hour in hours}
-            kept = {hour: refined.silver for hour, refined in split.items()}
-            version = lake.lake.write_hours(silver_table(current), kept)
-            for hour in hours:
+            split = {}
+            # The last hour first: what it corrects is known when the hours before it are refined.
+            for hour in sorted(hours, reverse=True):
+                split[hour] = lake.lake.refined(source, hour)
                 lake.lake.write_corrections(source, hour)
+            kept = {hour: split[hour].silver for hour in hours}
+            version = lake.lake.write_hours(silver_table(current), kept)
             overtaken = lake.lake.overtaken_hours(source, hours)
             stored = lake.lake.stored(silver_table(current), hours)
             for hour, refined in split.items():

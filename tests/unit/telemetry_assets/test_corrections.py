@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,12 +19,8 @@ from telemetry_assets.lakehouse.tables import (
     bronze_table,
     silver_table,
 )
-from telemetry_contracts.corrections import deletion, replacement
-from telemetry_contracts.reader import Reading, compile_reader
-from telemetry_platform.clock import hour_start
-from telemetry_platform.delta import ensure_table, open_table
-from telemetry_platform.layout import LANDING_EVENTS
-from tests.unit.telemetry_assets.landed import HOUR, KEYS, NEXT_HOUR, land, watch
+from telemetry_platform.delta import open_table
+from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, land_correction, watch
 
 if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
@@ -56,30 +51,8 @@ def correct(  # noqa: PLR0913, PLR0917 - when and under which key is seldom give
     key: str = "",
 ) -> str:
     """Land a replacement with another heart rate, or a deletion without one; returns its id."""
-    received = hour_start(hour) + timedelta(seconds=second)
-    if rate is None:
-        asked = round(received.timestamp() * 1_000_000)
-        event = deletion(SOURCE, target, asked, key)
-    else:
-        reading = compile_reader(lake.registry[SOURCE], KEYS).read(watch(0, rate))
-        assert isinstance(reading, Reading)
-        event = replacement(SOURCE, target, reading, key)
-    (own_id,) = event.event_ids
-    row = {
-        "event_id": own_id,
-        "source": SOURCE,
-        "device_id": event.device_ids[0],
-        "event_time": datetime.fromtimestamp(event.event_times_us[0] / 1e6, UTC),
-        "received_at": received,
-        "received_hour": hour,
-        "payload": event.payloads[0].decode(),
-        "contract_version": lake.registry[SOURCE].version,
-        "receipt_id": f"c-{hour}-{second:02}",
-        "token_key_version": 1,
-    }
-    table = ensure_table(lake.settings, LANDING_EVENTS)
-    pl.DataFrame([row], schema=LANDING_EVENTS.schema).write_delta(table, mode="append")
-    return own_id
+    event = None if rate is None else watch(0, rate)
+    return land_correction(lake.settings, lake.registry, SOURCE, target, event, hour, second, key)
 
 
 def refine_hour(lake: Lake, hour: str) -> list[str]:
