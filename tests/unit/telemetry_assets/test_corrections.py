@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pytest
 
-from telemetry_assets.lakehouse.aggregating import hour_partials, metric_partials
 from telemetry_assets.lakehouse.lake import Lake
-from telemetry_assets.lakehouse.reconciling import judge_lake
 from telemetry_assets.lakehouse.tables import (
     CORRECTIONS,
     DUPLICATES,
-    METRIC_PARTIALS,
     QUARANTINE,
     SUPERSEDED,
     bronze_table,
-    silver_table,
 )
 from telemetry_platform.delta import open_table
+from tests.unit.telemetry_assets.hour_runs import (
+    FIRST,
+    HOURS,
+    SECOND,
+    SOURCE,
+    THIRD_HOUR,
+    fates,
+    refine_all,
+    refine_hour,
+    silver,
+    state,
+)
 from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, land_correction, watch
 
 if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
     from telemetry_platform.settings import Settings
-
-SOURCE = "wearable"
-THIRD_HOUR = "2026-01-05T16"
-HOURS = (HOUR, NEXT_HOUR, THIRD_HOUR)
-FIRST, SECOND = (f"00000000-0000-7000-8000-{number:012}" for number in (1, 2))
 
 
 @pytest.fixture
@@ -53,71 +55,6 @@ def correct(  # noqa: PLR0913, PLR0917 - when and under which key is seldom give
     """Land a replacement with another heart rate, or a deletion without one; returns its id."""
     event = None if rate is None else watch(0, rate)
     return land_correction(lake.settings, lake.registry, SOURCE, target, event, hour, second, key)
-
-
-def refine_hour(lake: Lake, hour: str) -> list[str]:
-    """Refine one hour as a run does; returns the hours that are out of date by it."""
-    lake.build_bronze(SOURCE, hour)
-    refined = lake.refined(SOURCE, hour)
-    contract = lake.registry[SOURCE]
-    lake.write(silver_table(contract), refined.silver, hour)
-    lake.write_corrections(SOURCE, hour)
-    overtaken = lake.overtaken(SOURCE, hour)
-    lake.write(QUARANTINE, lake.together(QUARANTINE, [refined.quarantine]), hour, [SOURCE])
-    lake.write(DUPLICATES, lake.together(DUPLICATES, [refined.duplicates]), hour, [SOURCE])
-    lake.write_superseded(hour, [SOURCE])
-    silver = lake.gold_input(SOURCE, hour)
-    made = {
-        "gold/metric_partials": metric_partials(silver, contract),
-        "gold/hour_partials": hour_partials(silver, contract),
-    }
-    lake.write(METRIC_PARTIALS, made["gold/metric_partials"], hour, [SOURCE])
-    judged = judge_lake(lake.ledger(SOURCE, hour, made))
-    assert judged["adds_up"].all(), judged
-    return overtaken
-
-
-def refine_all(lake: Lake, *first: str) -> None:
-    """Refine hours in an order, each in a process of its own, and then what these ask for."""
-    waiting = list(first)
-    for _ in range(20):
-        if not waiting:
-            return
-        asked = refine_hour(Lake(lake.settings, lake.registry), waiting.pop(0))
-        waiting += [hour for hour in asked if hour not in waiting]
-    raise AssertionError("hours ask for each other without end")
-
-
-def state(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
-    """Return everything that the lake says of events, without regard to order."""
-    fresh = Lake(lake.settings, lake.registry)
-    tables = (silver_table(lake.registry[SOURCE]), QUARANTINE, DUPLICATES, SUPERSEDED, CORRECTIONS)
-    return {
-        table.path: sorted(
-            (
-                row
-                for hour in HOURS
-                for row in fresh.read(table, hour).drop("landing_version", strict=False).rows()
-            ),
-            key=str,
-        )
-        for table in tables
-    }
-
-
-def silver(lake: Lake) -> dict[str, tuple[float, str | None]]:
-    """Return heart rate and correction by event id; ids are unique over the hours."""
-    table = silver_table(lake.registry[SOURCE])
-    frames = [Lake(lake.settings, lake.registry).read(table, hour) for hour in HOURS]
-    rows = pl.concat(frames).select("event_id", "heart_rate_bpm", "correction_id").rows()
-    assert len({row[0] for row in rows}) == len(rows), rows
-    return {row[0]: (row[1], row[2]) for row in rows}
-
-
-def fates(lake: Lake) -> dict[str, tuple[str, str | None]]:
-    frames = [Lake(lake.settings, lake.registry).read(SUPERSEDED, hour) for hour in HOURS]
-    rows = pl.concat(frames).select("event_id", "fate", "correction_id").rows()
-    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def test_a_replacement_has_the_events_id_and_the_former_values_are_kept(lake: Lake) -> None:
@@ -148,18 +85,17 @@ def test_an_event_and_its_correction_in_one_hour_take_one_pass(lake: Lake) -> No
     assert silver(lake) == {FIRST: (65.0, correction)}
 
 
-@pytest.mark.parametrize("order", [HOURS, HOURS[::-1], (NEXT_HOUR, HOUR, THIRD_HOUR)])
-def test_whatever_is_refined_first_the_same_comes_out(lake: Lake, order: tuple[str, ...]) -> None:
+def test_refining_an_hour_again_changes_nothing(lake: Lake) -> None:
     post(lake, FIRST, 60)
     post(lake, SECOND, 80)
     correct(lake, FIRST, 65, NEXT_HOUR, 10)
     correct(lake, FIRST, None, NEXT_HOUR, 20)
     correct(lake, SECOND, None, NEXT_HOUR, 30)
     last = correct(lake, FIRST, 70, THIRD_HOUR, 5)
-    refine_all(lake, *order)
+    refine_all(lake, *HOURS)
     assert silver(lake) == {FIRST: (70.0, last)}
     before = state(lake)
-    for again in order:
+    for again in HOURS:
         assert refine_hour(Lake(lake.settings, lake.registry), again) == []
     assert state(lake) == before
 
