@@ -47,20 +47,36 @@ class DagsterClient:
 
     def launch_backfill(self, assets: list[list[str]], partitions: list[str]) -> str:
         """Launch a backfill of assets as the asset page does; returns its id."""
+        return self._backfill(
+            assetSelection=[{"path": path} for path in assets],
+            partitionNames=partitions,
+            fromFailure=False,
+        )
+
+    def launch_job_backfill(self, job: str, partitions: list[str]) -> str:
+        """Launch a backfill of a job as its page does; returns its id."""
+        selector = {"repositorySelector": _REPOSITORY, "partitionSetName": f"{job}_partition_set"}
+        return self._backfill(selector=selector, partitionNames=partitions)
+
+    def _backfill(self, **params: Any) -> str:
         found = self._ask(
             """mutation($params: LaunchBackfillParams!) {
                  launchPartitionBackfill(backfillParams: $params) { __typename
                    ... on LaunchBackfillSuccess { backfillId }
                    ... on PythonError { message } } }""",
-            params={
-                "assetSelection": [{"path": path} for path in assets],
-                "partitionNames": partitions,
-                "fromFailure": False,
-                "tags": [],
-            },
+            params={**params, "tags": []},
         )["launchPartitionBackfill"]
         assert "backfillId" in found, found
         return found["backfillId"]
+
+    def backfill_runs(self, backfill: str) -> dict[str, str]:
+        """Return the status of each run of a backfill, by run id."""
+        found = self._ask(
+            """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
+                 ... on Runs { results { runId status } } } }""",
+            filter={"tags": [{"key": "dagster/backfill", "value": backfill}]},
+        )
+        return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
 
     def backfill_status(self, backfill: str) -> str:
         """Return a backfill's status."""

@@ -28,11 +28,17 @@ FIRST_READING = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="package")
-def stack() -> Iterator[Settings]:
+def servers() -> Iterator[EmbeddedStack]:
     """Start the whole stack."""
     with stack_home() as home, EmbeddedStack(Settings(home=home)) as running:
         running.start()
-        yield running.settings
+        yield running
+
+
+@pytest.fixture(scope="package")
+def stack(servers: EmbeddedStack) -> Settings:
+    """Return the settings of the whole stack."""
+    return servers.settings
 
 
 @pytest.fixture(scope="package")
