@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from device_sim.posts import Post
     from telemetry_platform.settings import Settings
 
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 300.0
 _WAIT_SECONDS_PER_ROW = 0.002
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from telemetry_contracts.registry import Registry, load_registry
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     from xdist.remote import Producer
 
-# A busy machine is slow, not wrong; and the unit tier has 20 s for everything.
-hypothesis_settings.register_profile("telemetry", deadline=None, max_examples=25)
+# A busy machine is slow, not wrong; the unit tier has 20 s for everything; and a test that passed
+# passes again, so that what fails is what was changed. `--hypothesis-profile=explore` draws anew.
+_PATIENT = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("telemetry", _PATIENT, max_examples=25, derandomize=True)
+hypothesis_settings.register_profile("explore", _PATIENT, max_examples=500)
 hypothesis_settings.load_profile("telemetry")
 
 TIERS = ("unit", "defs", "integration", "faults")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -16,10 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from telemetry_cli.embedded.ports import PortLeases, choose_ports
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 240.0
+"""How long a test waits for what must come. It costs nothing when it comes, so it is long."""
+
+# As long as this process lives, no other stack or test of the machine takes these ports.
+_LEASES = PortLeases()
 
 
 @contextmanager
@@ -51,7 +58,7 @@ def telemetry_up(home: Path, *only: str) -> Generator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "telemetry_cli", "up", "--json"]
         + [word for name in only for word in ("--only", name)],
-        env={**os.environ, "TELEMETRY_HOME": str(home)},
+        env={**os.environ, "TELEMETRY_HOME": str(home), **_own_ports(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -65,6 +72,25 @@ def telemetry_up(home: Path, *only: str) -> Generator[subprocess.Popen[str]]:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=DEADLINE_SECONDS)
         process.stdout.close()
+
+
+def _own_ports(home: Path) -> dict[str, str]:
+    """Wish for ports that are the home's own at each of its starts.
+
+    Stacks of other tests wish for the usual ones, and would take them between two starts.
+    """
+    names = ("S3", "POSTGRES", "EDGE", "ACCESS", "WEBSERVER", "CODE_SERVER")
+    # A reproducible draw, not a secret.
+    ports = random.Random(home.name).sample(range(20_000, 32_000), len(names))  # noqa: S311
+    return {f"TELEMETRY_{name}_PORT": str(port) for name, port in zip(names, ports, strict=True)}
+
+
+def reserved_port() -> int:
+    """Return a free port that stays ours, however often its server is started.
+
+    A port that the kernel hands out may be a client's of somebody else before it is bound.
+    """
+    return choose_ports({"test": None}, {}, _LEASES)["test"]
 
 
 def read_document(stream: Any) -> dict[str, Any]:
@@ -94,7 +120,7 @@ def command_lines_of(home: Path) -> list[str]:
 
 
 def wait_until(
-    holds: Callable[[], bool],
+    holds: Callable[[], object],
     what: str,
     evidence: Callable[[], object] = lambda: "",
     seconds: float = DEADLINE_SECONDS,

@@ -52,7 +52,7 @@ class Guard:
         self._say("done")
         if self._shell.stdin:
             self._shell.stdin.close()
-        self._shell.wait(timeout=5)
+        self._shell.wait(timeout=60)
 
     def _say(self, line: str) -> None:
         # A dead guard is no reason to stop the stack: leftovers are also ended at the next start.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _POLL_SECONDS = 0.03
-_KILL_WAIT_SECONDS = 5.0
+_KILL_WAIT_SECONDS = 30.0
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 _LOG_TAIL_LINES = 12
 

@@ -170,7 +170,7 @@ def _edge_service(settings: Settings, environment: Mapping[str, str]) -> Service
         environment=environment,
         probe=lambda _: http_refusal(port, "/readyz", settings.tls_certificate),
         address=settings.ingest_url,
-        stop_seconds=15.0,
+        stop_seconds=30.0,
         directory=settings.home,
     )
 

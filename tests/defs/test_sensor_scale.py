@@ -77,7 +77,10 @@ def tick(registry: Registry, settings: Settings, instance: dg.DagsterInstance) -
     assert settings.lake_root
 
     def evaluate(cursor: str | None, **limits: float) -> tuple[list[dg.RunRequest], str]:
-        sensor = landing_sensor(registry, {}, listen_seconds=0.0, **limits)
+        # Long: how much a tick reads is asked only where `limits` says so.
+        sensor = landing_sensor(
+            registry, {}, **{"listen_seconds": 0.0, "read_seconds": 600.0, **limits}
+        )
         with dg.build_sensor_context(instance, cursor=cursor) as context:
             found = sensor(context)
             if isinstance(found, dg.SkipReason):

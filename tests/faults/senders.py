@@ -11,12 +11,29 @@ import httpx
 import pytest
 
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 BATCH = 10
-DEADLINE_SECONDS = 120.0
+
+
+def ask(settings: Settings, path: str) -> httpx.Response:
+    """Get a page of the edge."""
+    return httpx.get(f"{settings.ingest_url}{path}", timeout=DEADLINE_SECONDS, trust_env=False)
+
+
+def wait_until_drained(settings: Settings) -> None:
+    """Wait until all that the edge has acknowledged is in its tables."""
+    log = settings.home / "logs" / "edge.log"
+
+    def drained() -> bool:
+        state = ask(settings, "/readyz").json()
+        assert state["ready"] is True, state
+        return state["spooling"] == []
+
+    wait_until(drained, "the spool is drained", lambda: log.read_text()[-4_000:])
 
 
 def edge_key(settings: Settings) -> str:
@@ -56,7 +73,7 @@ class Sender:
                     f"{self._url}/ingest",
                     json=events,
                     headers={"x-api-key": self._key},
-                    timeout=30,
+                    timeout=DEADLINE_SECONDS,
                     trust_env=False,
                 )
             except httpx.TransportError:

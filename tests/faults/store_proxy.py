@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 _HEAD_END = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100"
-_CHUNK = 65_536
 _SLOW_SECONDS = 0.7
 _TURNS_SECONDS = 0.05
 
@@ -70,7 +69,7 @@ class StoreProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,8 +151,14 @@ async def _message(
     if writer is not None and b"expect" in fields:
         writer.write(_CONTINUE + b" Continue" + _HEAD_END)
     if fields.get(b"transfer-encoding", b"").strip() == b"chunked":
-        body = b""
-        while not body.endswith(b"0\r\n\r\n"):
-            body += await reader.read(_CHUNK)
-        return head + body
+        return head + await _chunks(reader)
     return head + await reader.readexactly(int(fields.get(b"content-length", b"0")))
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """Read a body that comes in chunks, as it comes; it has no trailers."""
+    body = b""
+    while not body.endswith(b"\r\n0\r\n\r\n") and body != b"0\r\n\r\n":
+        size = await reader.readuntil(b"\r\n")
+        body += size + await reader.readexactly(int(size.partition(b";")[0], 16) + 2)
+    return body

@@ -14,7 +14,8 @@ from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
-from tests.faults.senders import DEADLINE_SECONDS, Sender, edge_key
+from tests.faults.senders import Sender, edge_key, wait_until_drained
+from tests.stack_process import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,8 @@ def test_acknowledged_events_survive_sigkill_exactly_once(tmp_path: Path) -> Non
                 stack.restart("edge")
             stop.set()
             for run in runs:
-                run.result(DEADLINE_SECONDS)
+                run.result(2 * DEADLINE_SECONDS)
+        wait_until_drained(settings)
         acknowledged = set().union(*(sender.acknowledged for sender in senders))
         table = open_table(settings, LANDING_EVENTS.path)
         assert table is not None

@@ -22,7 +22,7 @@ from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
 from tests.faults.store_proxy import Fault, StoreProxy
-from tests.stack_process import stack_home, wait_until
+from tests.stack_process import DEADLINE_SECONDS, stack_home, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +136,7 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(
         for jump in (timedelta(), timedelta(hours=5), timedelta(days=-2), timedelta()):
             monkeypatch.setattr("ingest_lambda.edge.utc_now", lambda jump=jump: now + jump)
             poster.post_many(3)
+        wait_until(lambda: not edge.spooling, "the spool is drained")
         stored = landed(edge, store)
         hours = landed(edge, store, "received_hour").n_unique()
         edge.close()
@@ -163,5 +164,7 @@ except SpoolFull:
     sys.exit(7)
 """
     file = tmp_path / "spool" / "events.sqlite3"
-    done = subprocess.run([sys.executable, "-c", program, str(file)], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(file)], check=False, timeout=DEADLINE_SECONDS
+    )
     assert done.returncode == 7

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from telemetry_cli.embedded.probes import graphql
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_cli.embedded.state import StackState
 from telemetry_platform.objects import s3_client
 from telemetry_platform.postgres import connect
 from telemetry_platform.settings import Settings
+from tests.integration.dagster_client import DagsterClient
 from tests.stack_process import command_lines_of, stack_home, telemetry, telemetry_up, wait_until
 
 if TYPE_CHECKING:
@@ -42,10 +42,6 @@ definitions = dg.Definitions(
                               tags={"dagster/retry_strategy": "ALL_STEPS"})],
 )
 """
-LAUNCH = """mutation { launchRun(executionParams: {
-  selector: { repositoryLocationName: "telemetry", repositoryName: "__repository__",
-              jobName: "wait" } }) { __typename } }"""
-RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 
 
 @pytest.fixture
@@ -74,7 +70,7 @@ def test_leftovers_are_ended_when_even_the_guard_was_killed(home: Path) -> None:
     with telemetry_up(home, *STORES):
         new = {mark.pid for mark in StackState.read(home).processes.values()}
         assert not old & new
-        assert not [pid for pid in old if psutil.pid_exists(pid)]
+        wait_until(lambda: not any(map(psutil.pid_exists, old)), "the old servers are gone")
 
 
 def test_killed_stores_keep_what_was_written(home: Path) -> None:
@@ -113,8 +109,8 @@ def test_a_run_of_a_killed_code_server_is_failed_and_retried(home: Path) -> None
     names = {"postgres", "code-server", "webserver", "daemon"}
     with EmbeddedStack(settings, code_location=str(definitions), only=names) as stack:
         stack.start()
-        port = stack.settings.webserver_port
-        graphql(port, LAUNCH)
+        dagster = DagsterClient(stack.settings.dagster_url)
+        dagster.launch_job("wait", {})
         wait_until((home / "started").exists, "the run is going on")
         stack.kill("code-server")
         # Longer than the daemon tries to reconnect, so that it has given the definitions up once.
@@ -122,12 +118,8 @@ def test_a_run_of_a_killed_code_server_is_failed_and_retried(home: Path) -> None
         stack.restart("code-server")
 
         def runs() -> list[str]:
-            return _statuses(port)
+            return dagster.statuses()
 
         wait_until(lambda: runs() == ["STARTED", "FAILURE"], "the run is retried", runs, 300)
         (home / "gate").touch()
         wait_until(lambda: runs() == ["SUCCESS", "FAILURE"], "the retry succeeds", runs)
-
-
-def _statuses(port: int) -> list[str]:
-    return [run["status"] for run in graphql(port, RUNS)["runsOrError"]["results"]]

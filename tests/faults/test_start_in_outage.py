@@ -6,7 +6,6 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
-import httpx
 import orjson
 import polars as pl
 import pytest
@@ -19,7 +18,7 @@ from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES
 from telemetry_platform.settings import Settings
-from tests.faults.senders import Sender, edge_key
+from tests.faults.senders import Sender, ask, edge_key, wait_until_drained
 from tests.faults.store_proxy import Fault, StoreProxy
 from tests.stack_process import wait_until
 
@@ -54,10 +53,6 @@ def behind(stack: EmbeddedStack, tmp_path: Path) -> Iterator[tuple[Settings, Sto
         yield stack.settings.model_copy(update=changes), proxy
 
 
-def get(settings: Settings, path: str) -> httpx.Response:
-    return httpx.get(f"{settings.ingest_url}{path}", trust_env=False)
-
-
 def landed(settings: Settings) -> pl.Series:
     table = open_table(settings, LANDING_EVENTS.path)
     assert table is not None
@@ -84,12 +79,12 @@ def test_an_edge_that_starts_in_an_outage_takes_events_that_land_once(
         sender.deliver(batch)
     stack.kill("s3")
     stack.restart("edge")
-    state = get(settings, "/readyz").json()
+    state = ask(settings, "/readyz").json()
     assert state["ready"] is True
     assert LANDING_EVENTS.path in state["spooling"]
     for batch in (3, 4):
         sender.deliver(batch)
-    assert 'edge_table_open{table="landing/events"} 0.0' in get(settings, "/metrics").text
+    assert 'edge_table_open{table="landing/events"} 0.0' in ask(settings, "/metrics").text
     stack.kill("edge")
     stack.restart("edge")
     sender.deliver(5)
@@ -97,20 +92,14 @@ def test_an_edge_that_starts_in_an_outage_takes_events_that_land_once(
     assert settings.inbox_dir is not None
     (settings.inbox_dir / "room.csv").write_text(f"{HEADER}\n{READING}\n")
     stack.restart("s3")
-
-    def drained() -> bool:
-        state = get(settings, "/readyz").json()
-        assert state["ready"] is True, state
-        return state["spooling"] == []
-
-    log = settings.home / "logs" / "edge.log"
-    wait_until(drained, "the spool is drained", lambda: log.read_text()[-4_000:])
-    assert 'edge_table_open{table="landing/events"} 1.0' in get(settings, "/metrics").text
+    wait_until_drained(settings)
+    assert 'edge_table_open{table="landing/events"} 1.0' in ask(settings, "/metrics").text
     # An event from before the outage is known again.
     sender.deliver(2)
     sender.deliver(6)
     assert sender.repeated == 0
     wait_until(lambda: version(settings, LANDING_FILES.path) > 0, "the file landed")
+    wait_until_drained(settings)
     table = open_table(settings, LANDING_EVENTS.path)
     assert table is not None
     stored = pl.scan_delta(table).select("event_id", "source").collect()

@@ -18,8 +18,8 @@ from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.delta import open_table
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
-from tests.faults.senders import DEADLINE_SECONDS, Sender, edge_key
-from tests.stack_process import wait_until
+from tests.faults.senders import Sender, ask, edge_key, wait_until_drained
+from tests.stack_process import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +30,6 @@ pytestmark = pytest.mark.faults
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "3"))
 CLIENTS = 6
 VICTIMS = (("s3",), ("edge",), ("s3", "edge"))
-
-
-def ready(settings: Settings) -> dict[str, object]:
-    return httpx.get(f"{settings.ingest_url}/readyz", trust_env=False).json()
 
 
 def landed(settings: Settings) -> pl.Series:
@@ -55,17 +51,18 @@ def test_posts_are_taken_through_an_outage_and_land_once(tmp_path: Path) -> None
             f"{settings.ingest_url}/ingest",
             content=b'{"battery":{}}',
             headers={"x-api-key": edge_key(settings)},
-            timeout=30,
+            timeout=DEADLINE_SECONDS,
             trust_env=False,
         )
         assert refused.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
         assert sender.repeated == 0
-        state = ready(settings)
+        state = ask(settings, "/readyz").json()
         assert state["ready"] is True
         assert LANDING_EVENTS.path in json.dumps(state["spooling"])
         stack.restart("s3")
-        wait_until(lambda: ready(settings)["spooling"] == [], "the spool is drained")
+        wait_until_drained(settings)
         sender.deliver(4)
+        wait_until_drained(settings)
         stored = landed(settings)
     assert stored.len() == stored.n_unique()
     assert set(stored) == sender.acknowledged
@@ -94,8 +91,8 @@ def test_killing_edge_store_and_both_loses_and_doubles_nothing(tmp_path: Path) -
                     stack.restart(victim)
             stop.set()
             for run in runs:
-                run.result(DEADLINE_SECONDS)
-        wait_until(lambda: ready(settings)["spooling"] == [], "the spool is drained")
+                run.result(2 * DEADLINE_SECONDS)
+        wait_until_drained(settings)
         stored = landed(settings)
     acknowledged = set().union(*(sender.acknowledged for sender in senders))
     assert sum(sender.repeated for sender in senders) > 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.stack_process import wait_until
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 
 _REPOSITORY = {
     "repositoryLocationName": "telemetry",
@@ -92,6 +92,11 @@ class DagsterClient:
             "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run
         )["runOrError"]["status"]
 
+    def statuses(self) -> list[str]:
+        """Return the status of each run, newest first."""
+        found = self._ask("query { runsOrError { ... on Runs { results { status } } } }")
+        return [run["status"] for run in found["runsOrError"]["results"]]
+
     def unfinished_runs(self) -> list[str]:
         """Return the runs that are queued or going on."""
         found = self._ask(
@@ -104,18 +109,23 @@ class DagsterClient:
     def check_outcomes(self, asset: list[str]) -> list[tuple[str, bool]]:
         """Return name and verdict of the latest evaluation of each check of an asset.
 
-        A run that has only planned a check, a scheduled one for example, is waited for.
+        Checks that the latest materialization has not got to yet, or that its run has only
+        planned, a scheduled one for example, are waited for.
         """
-        latest: dict[str, dict[str, Any]] = {}
+        latest: dict[str, dict[str, Any] | None] = {}
 
         def evaluated() -> bool:
             latest.update(self._check_executions(asset))
-            return all(execution["evaluation"] for execution in latest.values())
+            return all(execution and execution["evaluation"] for execution in latest.values())
 
-        wait_until(evaluated, f"the checks of {'/'.join(asset)} are evaluated")
-        return [(name, execution["evaluation"]["success"]) for name, execution in latest.items()]
+        wait_until(evaluated, f"the checks of {'/'.join(asset)} are evaluated", lambda: latest)
+        return [
+            (name, execution["evaluation"]["success"])
+            for name, execution in latest.items()
+            if execution
+        ]
 
-    def _check_executions(self, asset: list[str]) -> dict[str, dict[str, Any]]:
+    def _check_executions(self, asset: list[str]) -> dict[str, dict[str, Any] | None]:
         found = self._ask(
             """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
                  assetChecksOrError { ... on AssetChecks { checks { name
@@ -123,15 +133,13 @@ class DagsterClient:
             key={"path": asset},
         )
         checks = found["assetNodeOrError"]["assetChecksOrError"]["checks"]
-        return {
-            check["name"]: check["executionForLatestMaterialization"]
-            for check in checks
-            if check["executionForLatestMaterialization"]
-        }
+        return {check["name"]: check["executionForLatestMaterialization"] for check in checks}
 
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = httpx.post(
-            f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=30
+            f"{self._url}/graphql",
+            json={"query": query, "variables": variables},
+            timeout=DEADLINE_SECONDS,
         ).json()
         assert "errors" not in answer, answer["errors"]
         return answer["data"]

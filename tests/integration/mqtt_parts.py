@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -17,7 +18,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from telemetry_cli.embedded.environment import process_environment
-from tests.stack_process import DEADLINE_SECONDS, wait_until
+from tests.stack_process import DEADLINE_SECONDS, reserved_port, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(port: int) -> bool:
@@ -73,7 +68,7 @@ class Part:
 def mosquitto(folder: Path, *lines: str, port: int | None = None) -> Part:
     """Return a Mosquitto that keeps what it has not delivered; `lines` replace open access."""
     assert MOSQUITTO is not None
-    port = port or free_port()
+    port = port or reserved_port()
     configuration = [
         *(["user root"] if os.geteuid() == 0 else []),
         f"listener {port} 127.0.0.1",
@@ -91,7 +86,7 @@ def mosquitto(folder: Path, *lines: str, port: int | None = None) -> Part:
 
 def bridge(settings: Settings, folder: Path, broker: Part, **more: Any) -> Part:
     """Return a bridge process; its port serves metrics."""
-    port = free_port()
+    port = reserved_port()
     own = {
         "mqtt_url": f"mqtt://127.0.0.1:{broker.port}",
         "mqtt_client_id": "test-bridge",
@@ -106,7 +101,8 @@ def bridge(settings: Settings, folder: Path, broker: Part, **more: Any) -> Part:
 
 def metric(part: Part, name: str) -> float:
     """Return a metric of a bridge, 0 before it is first counted."""
-    text = httpx.get(f"http://127.0.0.1:{part.port}/metrics", trust_env=False).text
+    url = f"http://127.0.0.1:{part.port}/metrics"
+    text = httpx.get(url, timeout=DEADLINE_SECONDS, trust_env=False).text
     values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(name)]
     return float(values[0]) if values else 0.0
 
@@ -126,7 +122,7 @@ class Publisher:
     def __init__(self, port: int, **credentials: Any) -> None:
         self._client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"device-{free_port()}",
+            client_id=f"device-{uuid.uuid4().hex[:8]}",
             clean_session=False,
             protocol=MQTTProtocolVersion.MQTTv311,
         )

@@ -13,7 +13,7 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 120.0
 EVENT = b'{"session":{"id":"hostile","timestamp":"2026-01-05T10:00:00"}}'
 LENGTH = b"Content-Length: %d" % len(EVENT)
 CLOSE = b"Connection: close"

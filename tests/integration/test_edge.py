@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +26,7 @@ from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.delta import open_table
 from telemetry_platform.objects import s3_client
 from telemetry_platform.settings import Settings
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,6 @@ pytestmark = pytest.mark.integration
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 HEADER = "sensor_id,location,lat,lon,timestamp,pressure,temperature,humidity"
-DEADLINE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 def http(stack: EmbeddedStack) -> Iterator[httpx.Client]:
     key = (stack.settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()
     with httpx.Client(
-        base_url=stack.settings.ingest_url, headers={"x-api-key": key}, timeout=60, trust_env=False
+        base_url=stack.settings.ingest_url,
+        headers={"x-api-key": key},
+        timeout=DEADLINE_SECONDS,
+        trust_env=False,
     ) as client:
         yield client
 
@@ -65,14 +67,16 @@ def rows(stack: EmbeddedStack, table: Table) -> pl.DataFrame:
     return pl.scan_delta(delta).collect()
 
 
-def wait_for(what: Callable[[], Any]) -> Any:
-    """Return the first true value of `what`, or fail when its time is over."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-    pytest.fail("the condition did not come true in time")
+def wait_for(what: Callable[[], Any], told: str) -> Any:
+    """Return the first true value of `what`."""
+    found: list[Any] = []
+
+    def holds() -> bool:
+        found[:] = [what()]
+        return bool(found[0])
+
+    wait_until(holds, told)
+    return found[0]
 
 
 def record_of(stack: EmbeddedStack, file: str) -> dict[str, Any] | None:
@@ -86,7 +90,7 @@ def drop(stack: EmbeddedStack, name: str, text: str) -> dict[str, Any]:
     assert inbox is not None
     (inbox / name).parent.mkdir(exist_ok=True)
     (inbox / name).write_text(text)
-    return wait_for(lambda: record_of(stack, Path(name).name))
+    return wait_for(lambda: record_of(stack, Path(name).name), f"{name} has a record")
 
 
 def test_the_mobile_client_posts_gzip_without_its_header(http: httpx.Client) -> None:
@@ -123,7 +127,8 @@ def test_the_mobile_client_posts_gzip_without_its_header(http: httpx.Client) -> 
     ],
 )
 def test_watches_post_without_a_key(stack: EmbeddedStack, event: dict[str, Any]) -> None:
-    answer = httpx.post(f"{stack.settings.ingest_url}/stream", json=event, trust_env=False)
+    url = f"{stack.settings.ingest_url}/stream"
+    answer = httpx.post(url, json=event, timeout=DEADLINE_SECONDS, trust_env=False)
     assert answer.status_code == HTTPStatus.OK
     assert answer.json()["accepted"] == 1
 
@@ -165,7 +170,7 @@ def test_a_file_lands_and_its_bad_rows_are_told(stack: EmbeddedStack) -> None:
     assert pl.read_csv(bad_rows).height == 1
     s3 = s3_client(stack.settings)
     done = f"inbox-done/{record['receipt_id']}/mixed.csv"
-    wait_for(lambda: "mixed.csv" not in keys(s3, stack, "inbox/"))
+    wait_for(lambda: "mixed.csv" not in keys(s3, stack, "inbox/"), "it left the inbox")
     assert done in keys(s3, stack, "inbox-done/")
     assert bad_rows.name in keys(s3, stack, "quarantine/")
 
@@ -202,7 +207,7 @@ def test_a_file_with_personal_columns_is_kept_sealed(stack: EmbeddedStack) -> No
     assert (record["source"], record["accepted"]) == ("wearable", 1)
     s3 = s3_client(stack.settings)
     key = f"inbox-done/{record['receipt_id']}/watch.csv.sealed"
-    wait_for(lambda: key in keys(s3, stack, "inbox-done/"))
+    wait_for(lambda: key in keys(s3, stack, "inbox-done/"), "the file is kept")
     body = s3.get_object(Bucket=stack.settings.s3_bucket, Key=key)["Body"].read()
     assert b"example.org" not in body
     landed = rows(stack, LANDING_EVENTS).filter(pl.col("receipt_id") == record["receipt_id"])
@@ -219,7 +224,7 @@ def test_many_small_files_cost_few_commits(stack: EmbeddedStack) -> None:
         line = f"{1000 + n},2,42.1,23.1,2026-11-01T00:00:00,94000,21,40"
         (inbox / f"small-{n}.csv").write_text(f"{HEADER}\n{line}\n")
     small = pl.col("file").str.starts_with("small-")
-    wait_for(lambda: rows(stack, LANDING_FILES).filter(small).height == 40)
+    wait_for(lambda: rows(stack, LANDING_FILES).filter(small).height == 40, "all have landed")
     table.update_incremental()
     assert table.version() - before <= 6
 
@@ -243,6 +248,7 @@ def test_a_stop_answers_and_keeps_what_is_under_way(
         assert begun.wait(DEADLINE_SECONDS)
         stack.restart("edge")
         acknowledged = list(answers).count(HTTPStatus.OK)
+    wait_for(lambda: http.get("/readyz").json()["spooling"] == [], "all is in the table")
     landed = rows(stack, LANDING_EVENTS).filter(pl.col("device_id") == "session:stop")
     assert landed.height == acknowledged > 0
     assert '"message":"stopped"' in (stack.settings.home / "logs" / "edge.log").read_text()

@@ -20,16 +20,21 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from telemetry_cli.embedded.environment import process_environment
-from telemetry_cli.embedded.ports import PortLeases, choose_ports
 from telemetry_cli.embedded.probes import http_refusal
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.access_keys.audit import audit_file
 from telemetry_platform.settings import Settings
-from tests.stack_process import stack_home, telemetry, wait_until
+from tests.stack_process import (
+    DEADLINE_SECONDS,
+    reserved_port,
+    stack_home,
+    telemetry,
+    wait_until,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
@@ -37,7 +42,6 @@ pytestmark = pytest.mark.integration
 ISSUER = "https://issuer.example.org/"
 AUDIENCE = "telemetry-edge"
 REVOKED_WITHIN_SECONDS = 5.0
-START_SECONDS = 60.0
 SIGNER = rsa.generate_private_key(65537, 2048)
 SUCCESSOR = rsa.generate_private_key(65537, 2048)
 
@@ -105,8 +109,7 @@ def stack() -> Iterator[EmbeddedStack]:
 def second(stack: EmbeddedStack, issuer: KeyServer) -> Iterator[Settings]:
     """Start another edge process on the same keys and tables, which also trusts an issuer."""
     home = stack.settings.home
-    with PortLeases() as leases:
-        port = choose_ports({"edge": None}, {}, leases)["edge"]
+    port = reserved_port()
     settings = stack.settings.model_copy(
         update={
             "edge_port": port,
@@ -141,7 +144,7 @@ def edge_process(settings: Settings, log: Path) -> Generator[subprocess.Popen[by
             yield process
         finally:
             process.terminate()
-            assert process.wait(timeout=START_SECONDS) == 0, log.read_text()
+            assert process.wait(timeout=DEADLINE_SECONDS) == 0, log.read_text()
 
 
 def keys(settings: Settings, *arguments: str) -> Any:
@@ -159,19 +162,13 @@ def post(settings: Settings, key: str, events: int = 1, **headers: str) -> httpx
         f"{settings.ingest_url}/v1/events?source=mobile",
         json=batch,
         headers=headers or {"x-api-key": key},
-        timeout=30,
+        timeout=DEADLINE_SECONDS,
         trust_env=False,
     )
 
 
 def bearer(settings: Settings, text: str) -> httpx.Response:
     return post(settings, "", authorization=f"Bearer {text}")
-
-
-def seconds_until(holds: Callable[[], bool]) -> float:
-    began = time.monotonic()
-    wait_until(holds, "what was asked for")
-    return time.monotonic() - began
 
 
 def refused(settings: Settings, key: str) -> bool:
@@ -189,10 +186,20 @@ def test_a_revoked_key_is_refused_by_every_process_within_five_seconds(
     for edge in (first, second):
         wait_until(lambda edge=edge: not refused(edge, made["key"]), "a new key is good")
     keys(first, "revoke", made["id"])
-    began = time.monotonic()
+    revoked = time.monotonic()
+    taken_after: list[float] = []
+
+    def is_refused(edge: Settings) -> bool:
+        after = time.monotonic() - revoked
+        if refused(edge, made["key"]):
+            return True
+        taken_after.append(after)
+        return False
+
     for edge in (first, second):
-        wait_until(lambda edge=edge: refused(edge, made["key"]), "a revoked key is refused")
-        assert time.monotonic() - began < REVOKED_WITHIN_SECONDS
+        wait_until(lambda edge=edge: is_refused(edge), "a revoked key is refused")
+    # What counts is when a post is sent: its answer may take long on a busy machine.
+    assert max(taken_after, default=0.0) < REVOKED_WITHIN_SECONDS
     trail = audit_file(first.secrets_dir / "api_keys.json")
     lines = [json.loads(line) for line in trail.read_text().splitlines()]
     events = [line["event"] for line in lines if line["key_id"] == made["id"]]
@@ -202,13 +209,24 @@ def test_a_revoked_key_is_refused_by_every_process_within_five_seconds(
 
 
 def test_a_key_ends_at_its_time_and_the_list_says_so(stack: EmbeddedStack) -> None:
-    end = datetime.now(UTC) + timedelta(seconds=6)
-    made = keys(stack.settings, "create", "short", "--expires", end.isoformat())
-    wait_until(lambda: not refused(stack.settings, made["key"]), "a new key is good")
+    made, end = short_lived_key(stack.settings)
     wait_until(lambda: refused(stack.settings, made["key"]), "the key ends")
     assert datetime.now(UTC) >= end
     (entry,) = [k for k in keys(stack.settings, "list")["keys"] if k["id"] == made["id"]]
     assert datetime.fromisoformat(entry["expires_at"]) == end
+
+
+def short_lived_key(settings: Settings) -> tuple[dict[str, Any], datetime]:
+    """Create a key that is seen to be good before it ends; a slow machine gets a longer one."""
+    for seconds in (6, 20, 60, 120):
+        end = datetime.now(UTC) + timedelta(seconds=seconds)
+        told = ("--expires", end.isoformat(), "--json")
+        done = telemetry(settings.home, "keys", "create", f"short-{seconds}", *told)
+        while done.returncode == 0 and datetime.now(UTC) < end:
+            made = json.loads(done.stdout)
+            if not refused(settings, made["key"]):
+                return made, end
+    pytest.fail("no key was good before it ended")
 
 
 def test_both_keys_are_good_while_a_rotation_overlaps(stack: EmbeddedStack) -> None:
@@ -231,8 +249,9 @@ def test_a_key_that_sends_too_much_is_told_when_to_come_back(stack: EmbeddedStac
     assert answer.json()["type"] == "urn:telemetry:problem:rate"
     wait = int(answer.headers["retry-after"])
     assert 1 <= wait <= 8
-    elapsed = seconds_until(lambda: not refused(stack.settings, made["key"]))
-    assert elapsed <= wait + 3
+    due = time.monotonic() + wait
+    wait_until(lambda: time.monotonic() >= due, "the told time is over")
+    assert not refused(stack.settings, made["key"])
     development = (stack.settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()
     assert post(stack.settings, development, 500).status_code == HTTPStatus.ACCEPTED
 

@@ -88,7 +88,7 @@ def test_the_embedded_edge_serves_https_with_its_certificate(tmp_path: Path) -> 
             assert url == f"https://127.0.0.1:{port}"
             trust = ssl.create_default_context(cafile=str(certificate))
             key = (stack.settings.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()
-            with httpx.Client(base_url=url, verify=trust, trust_env=False, timeout=30) as client:
+            with httpx.Client(base_url=url, verify=trust, trust_env=False, timeout=60) as client:
                 event = {"session": {"id": "tls", "timestamp": "2026-01-05T10:00:00"}}
                 answer = client.post("/ingest", json=event, headers={"x-api-key": key})
                 assert answer.status_code == HTTPStatus.OK

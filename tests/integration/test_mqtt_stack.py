@@ -76,4 +76,4 @@ def test_the_broker_asks_for_the_password_and_ends_with_the_stack(tmp_path: Path
             wait_until(lambda: phone.refused, "the guess is refused")
         with Publisher(port) as nobody:
             wait_until(lambda: nobody.refused, "nobody is refused")
-    assert command_lines_of(tmp_path) == []
+    wait_until(lambda: command_lines_of(tmp_path) == [], "nothing is left running", seconds=30)

@@ -19,7 +19,7 @@ from telemetry_platform.delta import open_table
 from telemetry_platform.delta_log import DeltaLog
 from telemetry_platform.layout import LANDING_EVENTS
 from telemetry_platform.settings import Settings
-from tests.stack_process import wait_until
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,8 @@ def test_the_lag_shows_what_others_committed_and_an_append_clears_it(stack: Embe
 
 def test_the_edge_shows_the_lag_of_each_table(stack: EmbeddedStack) -> None:
     def lags() -> set[str]:
-        text = httpx.get(f"{stack.settings.ingest_url}/metrics", trust_env=False).text
+        url = f"{stack.settings.ingest_url}/metrics"
+        text = httpx.get(url, timeout=DEADLINE_SECONDS, trust_env=False).text
         return {line for line in text.splitlines() if line.startswith("edge_table_version_lag{")}
 
     wanted = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[3] / "dbt_project"
 WAREHOUSE = Path(__file__).parents[1] / "warehouse_fixture.sql"
-SECONDS = 180
+SECONDS = 600
 
 
 @pytest.fixture(scope="package")

@@ -14,6 +14,7 @@ from access_api.app import access_app
 from access_api.openapi import openapi_document
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_platform.settings import Settings
+from tests.stack_process import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,11 +46,16 @@ def key(stack: Settings) -> str:
 
 @operations.parametrize()
 @settings(
-    max_examples=4, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_the_api_does_as_its_document_says(
     case: schemathesis.Case, stack: Settings, key: str
 ) -> None:
     case.call_and_validate(
-        base_url=stack.access_url, headers={"x-api-key": key}, excluded_checks=_EXCLUDED
+        base_url=stack.access_url,
+        headers={"x-api-key": key},
+        timeout=DEADLINE_SECONDS,
+        excluded_checks=_EXCLUDED,
     )

@@ -5,18 +5,17 @@ from __future__ import annotations
 import html
 import json
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from telemetry_contracts.registry import load_registry
 from telemetry_platform.access_keys.key_file import create_key
 from telemetry_platform.postgres import connect
-from tests.browser import CHROMIUM, FLAGS, MISSING
+from tests.browser import CHROMIUM, MISSING, open_browser, open_page
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 from tests.unit.telemetry_contracts.soil import put, soil
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from telemetry_platform.settings import Settings
 
-SECONDS = 30
 # One of each form: axe looks at every element, so more of the same would only take longer.
 PAGES = {
     "light": ("/catalog?q=heart", "/catalog/marts/fct_sleep_episodes", "/quality", "/signin"),
@@ -43,7 +41,7 @@ _MARTS = """
 @pytest.fixture(scope="module")
 def here(stack: Settings) -> Iterator[httpx.Client]:
     """Return a browser on this machine, which needs no key."""
-    with httpx.Client(base_url=stack.access_url, headers=_HTML, timeout=SECONDS) as client:
+    with httpx.Client(base_url=stack.access_url, headers=_HTML, timeout=DEADLINE_SECONDS) as client:
         yield client
 
 
@@ -64,10 +62,8 @@ def browser() -> Iterator[Browser]:
     """Start Chromium."""
     if CHROMIUM is None:
         pytest.skip(MISSING)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with open_browser() as started:
         yield started
-        started.close()
 
 
 _HTML = {"accept": "text/html"}
@@ -78,18 +74,21 @@ def _reader(
 ) -> Iterator[httpx.Client]:
     _, text = create_key(stack.secrets_dir / "api_keys.json", name, sources, roles=roles)
     headers = {**_HTML, "x-api-key": text}
-    with httpx.Client(base_url=stack.access_url, headers=headers, timeout=SECONDS) as client:
+    with httpx.Client(
+        base_url=stack.access_url, headers=headers, timeout=DEADLINE_SECONDS
+    ) as client:
         _wait_for(client, "/catalog")
         yield client
 
 
 def _wait_for(client: httpx.Client, path: str) -> httpx.Response:
     """Ask until the answer is 200: keys and contracts are followed with a pace."""
-    end = time.monotonic() + SECONDS
-    while (answer := client.get(path)).status_code != 200:
-        assert time.monotonic() < end, f"{path} is {answer.status_code}"
-        time.sleep(0.2)
-    return answer
+    wait_until(
+        lambda: client.get(path).status_code == 200,
+        f"{path} is there",
+        lambda: client.get(path).text,
+    )
+    return client.get(path)
 
 
 def _shown(client: httpx.Client, path: str) -> str:
@@ -241,10 +240,7 @@ def test_a_contract_that_comes_is_in_api_and_catalog_without_a_restart(
 def test_axe_finds_nothing_serious_on_a_phone(
     scheme: Any, browser: Browser, stack: Settings
 ) -> None:
-    with browser.new_context(
-        color_scheme=scheme, viewport={"width": 390, "height": 844}
-    ) as context:
-        page = context.new_page()
+    with open_page(browser, color_scheme=scheme, viewport={"width": 390, "height": 844}) as page:
         asked: set[str] = set()
         page.on("request", lambda request: asked.add(request.url))
         for path in PAGES[scheme]:
@@ -260,8 +256,7 @@ def test_axe_finds_nothing_serious_on_a_phone(
 def test_the_search_and_a_dataset_are_reached_with_the_keyboard(
     browser: Browser, stack: Settings
 ) -> None:
-    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
-        page = context.new_page()
+    with open_page(browser, viewport={"width": 390, "height": 844}) as page:
         page.goto(f"{stack.access_url}/catalog")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"

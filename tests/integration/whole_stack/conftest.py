@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
 from device_sim.csv_files import LAYOUTS, CsvFile, write_csv
 from telemetry_cli.demo_run import DemoInput, run_demo
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.settings import Settings
-from tests.browser import CHROMIUM, FLAGS
+from tests.browser import open_browser
+from tests.integration.whole_stack.settling import wait_until_settled
 from tests.stack_process import stack_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
 
     from telemetry_cli.demo_report import DemoReport
 
@@ -61,7 +63,9 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> CsvFile:
 def report(stack: Settings, clean: CsvFile, faulty: CsvFile) -> DemoReport:
     """Send fleets and files, and wait until the marts hold them."""
     wanted = DemoInput(rate=300, events=900, seed=11, csv=[clean.path, faulty.path])
-    return run_demo(stack, wanted, Console(quiet=True))
+    found = run_demo(stack, wanted, Console(quiet=True))
+    wait_until_settled(stack)
+    return found
 
 
 @pytest.fixture(scope="package")
@@ -75,11 +79,9 @@ def entries(stack: Settings, report: DemoReport) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start a browser; while it runs, its event loop lets no other start in this thread."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    """Start a browser."""
+    with open_browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

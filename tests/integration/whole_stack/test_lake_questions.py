@@ -14,6 +14,7 @@ import pytest
 
 from telemetry_platform.lake_sql.database import LakeDatabase
 from telemetry_platform.postgres import dsn
+from tests.integration.whole_stack.settling import wait_until_settled
 from tests.stack_process import DEADLINE_SECONDS, telemetry
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def test_sql_counts_every_layer_as_the_ledger_does(stack: Settings, report: Demo
             (SELECT count(*) FROM silver.quarantine) AS quarantined,
             (SELECT sum(accepted)::BIGINT FROM gold.ledger) AS accepted
     """
+    wait_until_settled(stack)
     ran = telemetry(stack.home, "sql", statement, "--json")
     assert ran.returncode == 0, ran.stderr
     (row,) = json.loads(ran.stdout)

@@ -13,6 +13,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from ingest_lambda.openapi import openapi_document
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_contracts.registry import load_registry
+from tests.stack_process import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
@@ -44,11 +45,16 @@ def key(stack: Settings) -> str:
 
 @operations.parametrize()
 @settings(
-    max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_the_edge_does_as_its_document_says(
     case: schemathesis.Case, stack: Settings, key: str
 ) -> None:
     case.call_and_validate(
-        base_url=stack.ingest_url, headers={"x-api-key": key}, excluded_checks=_EXCLUDED
+        base_url=stack.ingest_url,
+        headers={"x-api-key": key},
+        timeout=DEADLINE_SECONDS,
+        excluded_checks=_EXCLUDED,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import statistics
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +24,14 @@ from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_platform.postgres import dsn
 from telemetry_platform.settings import Settings
 from tests.integration.dagster_client import DagsterClient
+from tests.integration.whole_stack.settling import wait_until_settled
+from tests.stack_process import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from telemetry_cli.demo_report import DemoReport
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_SECONDS = 120.0
 METRICS = {
     "temperature": ("temperature_celsius", 1.0),
     "humidity": ("relative_humidity_percent", 1.0),
@@ -106,6 +106,7 @@ def test_the_same_file_again_adds_nothing(
     again = run_demo(stack, DemoInput(events=3, rate=300, seed=12, csv=paths), Console(quiet=True))
     assert again.problem == ""
     assert all(account.adds_up for account in again.accounts)
+    wait_until_settled(stack)
     named = _query(
         stack,
         "select count(*) from marts.fct_environment_readings where source_file = any(%s)",
@@ -124,7 +125,7 @@ def test_the_same_batch_twice_adds_nothing(stack: Settings, report: DemoReport) 
     assert (first["accepted"], first["duplicate"]) == (10, 0)
     assert (second["accepted"], second["duplicate"]) == (0, 10)
     counted = "select count(*) from marts.fct_environment_readings where device_id = 'twice'"
-    _wait(lambda: _query(stack, counted) == [(10,)])
+    wait_until(lambda: _query(stack, counted) == [(10,)], "the batch is in the mart")
 
 
 def test_a_partition_materialized_again_changes_nothing(
@@ -132,12 +133,15 @@ def test_a_partition_materialized_again_changes_nothing(
 ) -> None:
     assert report.problem == ""
     dagster = DagsterClient(stack.dagster_url)
-    _wait(lambda: _knows_its_devices(stack) and not dagster.unfinished_runs())
+    wait_until(lambda: _knows_its_devices(stack), "the registries are loaded")
+    wait_until_settled(stack)
     hours = [row[0] for row in _query(stack, _HOURS)]
     before = _contents(stack)
     for hour in hours:
         run = dagster.launch_partition("refine_hour", hour)
-        _wait(lambda run=run: dagster.status(run) in {"SUCCESS", "FAILURE"})
+        wait_until(
+            lambda run=run: dagster.status(run) in {"SUCCESS", "FAILURE"}, f"{hour} is refined"
+        )
         assert dagster.status(run) == "SUCCESS"
     assert _changes(before, _contents(stack)) == {}
 
@@ -145,17 +149,21 @@ def test_a_partition_materialized_again_changes_nothing(
 def test_a_backfill_from_the_ui_changes_nothing(stack: Settings, report: DemoReport) -> None:
     assert report.problem == ""
     dagster = DagsterClient(stack.dagster_url)
-    _wait(lambda: _knows_its_devices(stack) and not dagster.unfinished_runs())
+    wait_until(lambda: _knows_its_devices(stack), "the registries are loaded")
+    wait_until_settled(stack)
     hours = [row[0] for row in _query(stack, _HOURS)]
     before = _contents(stack)
     backfill = dagster.launch_backfill([["silver", "wearable"], ["gold", "ledger"]], hours)
-    _wait(lambda: dagster.backfill_status(backfill).startswith("COMPLETED"))
+    wait_until(
+        lambda: dagster.backfill_status(backfill).startswith("COMPLETED"), "the backfill ends"
+    )
     assert dagster.backfill_status(backfill) == "COMPLETED_SUCCESS"
     assert _changes(before, _contents(stack)) == {}
 
 
 def test_every_check_of_the_runs_passed(stack: Settings, report: DemoReport) -> None:
     assert report.problem == ""
+    wait_until_settled(stack)
     outcomes = DagsterClient(stack.dagster_url).check_outcomes(["gold", "ledger"])
     assert outcomes
     assert set(outcomes) == {("reconciliation", True)}
@@ -220,13 +228,7 @@ def _post(stack: Settings, source: str, events: list[dict[str, Any]]) -> dict[st
         params={"source": source},
         headers={"x-api-key": key},
         content=json.dumps(events),
+        timeout=DEADLINE_SECONDS,
     )
     assert answer.status_code == 202, answer.text
     return answer.json()
-
-
-def _wait(condition: Any, seconds: float = DEADLINE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.2)

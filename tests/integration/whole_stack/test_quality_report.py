@@ -17,8 +17,9 @@ from telemetry_contracts.quality_dimensions import NAMES
 from telemetry_platform.objects import s3_client
 from telemetry_platform.postgres import dsn
 from telemetry_platform.quality.storing import FOLDER, LATEST
-from tests.browser import CHROMIUM, MISSING
+from tests.browser import CHROMIUM, MISSING, open_page, wait_until_quiet
 from tests.integration.dagster_client import DagsterClient
+from tests.integration.whole_stack.settling import wait_until_settled
 from tests.stack_process import telemetry, wait_until
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 SOURCES = {"environment", "mobile", "wearable"}
-LOADED_MS = 60_000
 LIGHT, DARK = "rgb(246, 247, 249)", "rgb(18, 22, 29)"
 
 
@@ -40,6 +40,7 @@ LIGHT, DARK = "rgb(246, 247, 249)", "rgb(18, 22, 29)"
 def stored(stack: Settings, report: DemoReport) -> str:
     """Let Dagster write the report; returns the page in the bucket."""
     assert report.problem == ""
+    wait_until_settled(stack)
     dagster = DagsterClient(stack.dagster_url)
     run = dagster.launch_job("report_quality", {})
     wait_until(lambda: dagster.status(run) in {"SUCCESS", "FAILURE"}, "the report is written")
@@ -52,6 +53,7 @@ def test_every_source_and_day_with_accepted_events_has_six_scores(
     stack: Settings, report: DemoReport
 ) -> None:
     assert report.problem == ""
+    wait_until_settled(stack)
     days = _query(
         stack,
         "select source, (received_hour at time zone 'UTC')::date from warehouse.ledger "
@@ -88,6 +90,8 @@ def test_samples_show_what_failed_and_no_personal_value(stored: str) -> None:
 def test_the_command_writes_the_same_scores_and_a_page(
     stack: Settings, stored: str, tmp_path: Path
 ) -> None:
+    assert stored
+    wait_until_settled(stack)
     page = tmp_path / "quality.html"
     done = telemetry(stack.home, "quality", "--json", "--days", "7", "--output", str(page))
     assert done.returncode == 0, done.stderr
@@ -123,10 +127,7 @@ def test_the_page_reads_on_phone_and_desktop_in_light_and_dark(  # noqa: PLR0913
 ) -> None:
     file = tmp_path / "quality.html"
     file.write_text(stored)
-    with browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 900}
-    ) as context:
-        page = context.new_page()
+    with open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.as_uri())
@@ -161,16 +162,16 @@ def test_the_check_of_a_source_shows_its_scores_in_dagster(
     stack: Settings, stored: str, browser: Browser, pictures: Path
 ) -> None:
     assert stored
-    with browser.new_page(viewport={"width": 1600, "height": 1000}) as page:
+    with open_page(browser, viewport={"width": 1600, "height": 1000}) as page:
         page.goto(f"{stack.dagster_url}/assets/reports/quality?view=checks&checkDetail=mobile")
         scores = page.locator("tr", has_text="scores")
-        scores.first.wait_for(timeout=LOADED_MS)
-        page.wait_for_load_state("networkidle")
+        scores.first.wait_for()
+        wait_until_quiet(page)
         page.screenshot(path=pictures / "quality-check.png")
         for name in NAMES:
-            assert page.get_by_text(name, exact=True).first.is_visible()
+            page.get_by_text(name, exact=True).first.wait_for()
         scores.get_by_text("[Show Markdown]").first.click()
-        page.get_by_role("dialog").get_by_text("most broken rule").wait_for(timeout=LOADED_MS)
+        page.get_by_role("dialog").get_by_text("most broken rule").wait_for()
 
 
 def _query(stack: Settings, sql: str) -> list[tuple[Any, ...]]:

@@ -25,7 +25,7 @@ from telemetry_platform.delta import open_table
 from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.postgres import dsn
 from tests.integration.dagster_client import DagsterClient
-from tests.stack_process import telemetry, wait_until
+from tests.stack_process import DEADLINE_SECONDS, telemetry, wait_until
 from tests.unit.ingest_lambda.conftest import Client
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_dagster_repairs_an_event_of_an_hour_that_was_over(stack: Settings, narr
     refusal = Refusal((Violation("timestamp", "event_time", "expected epoch seconds"),))
     refused = Refused(0, READ, refusal, orjson.dumps(reading("attic-of-old")))
     verdicts = Verdicts(NO_EVENTS, NO_EVENTS, [refused], set(), [])
-    narrow.rejected.submit(rejected_rows(verdicts, receipt, narrow.box)).result(30)
+    narrow.rejected.submit(rejected_rows(verdicts, receipt, narrow.box)).result(DEADLINE_SECONDS)
 
     dagster = DagsterClient(stack.dagster_url)
 

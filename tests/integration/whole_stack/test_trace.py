@@ -32,10 +32,11 @@ from telemetry_platform.objects import s3_client
 from telemetry_platform.postgres import connect, dsn, reader_dsn
 from telemetry_platform.trace.ids import parse_id
 from telemetry_platform.trace.marts import Marts
-from telemetry_platform.trace.steps import Outcome, State, Trace
+from telemetry_platform.trace.steps import Arrival, Outcome, State, Trace
 from telemetry_platform.trace.tracing import NotFound, Tracer
 from telemetry_platform.trace.way import LakeSide
-from tests.stack_process import telemetry, wait_until
+from tests.integration.whole_stack.settling import wait_until_settled
+from tests.stack_process import DEADLINE_SECONDS, telemetry, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,7 @@ EACH_FATE = 12
 def tracer(stack: Settings, entries: list[dict[str, Any]]) -> Iterator[Tracer]:
     """Return a tracer that sees what the access API sees: marts, landing and logs."""
     assert entries
+    wait_until_settled(stack)
     lake = lake_of_reader(stack)
     assert lake is not None
     # Else it would be idle in a transaction while tests wait.
@@ -64,12 +66,21 @@ def tracer(stack: Settings, entries: list[dict[str, Any]]) -> Iterator[Tracer]:
 @pytest.fixture(scope="module")
 def api(stack: Settings) -> Iterator[httpx.Client]:
     key = (stack.secrets_dir / DEVELOPMENT_KEY_FILE).read_text().strip()
-    with httpx.Client(base_url=stack.access_url, headers={"x-api-key": key}) as client:
+    headers = {"x-api-key": key}
+    with httpx.Client(
+        base_url=stack.access_url, headers=headers, timeout=DEADLINE_SECONDS
+    ) as client:
         yield client
 
 
 def follow(tracer: Tracer, text: str) -> Trace:
     return tracer.trace(parse_id(text))
+
+
+def of_receipt(trace: Trace, receipt: str) -> Arrival:
+    """Return the arrival by a receipt; devices of two sources may have sent the same id."""
+    (found,) = [each for each in trace.arrivals if each.receipt_id == receipt]
+    return found
 
 
 def query(stack: Settings, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -111,8 +122,8 @@ def test_kept_events_are_followed_to_the_numbers_they_changed(
     )
     assert {source for source, *_ in kept} == {"environment", "mobile", "wearable"}
     for _, event_id, receipt in kept:
-        (arrival,) = follow(tracer, event_id).arrivals
-        assert (arrival.outcome, arrival.receipt_id) == (Outcome.KEPT, receipt)
+        arrival = of_receipt(follow(tracer, event_id), receipt)
+        assert arrival.outcome is Outcome.KEPT
         assert [step.name for step in arrival.steps] == WAY
         assert {step.state for step in arrival.steps} == {State.DONE}
         times = [step.at for step in arrival.steps]
@@ -125,10 +136,12 @@ def test_kept_events_are_followed_to_the_numbers_they_changed(
 def test_quarantined_events_name_the_rules_that_stopped_them(
     stack: Settings, tracer: Tracer
 ) -> None:
-    stopped = query(stack, "select event_id, rules from warehouse.quarantine limit %s", EACH_FATE)
+    stopped = query(
+        stack, "select event_id, receipt_id, rules from warehouse.quarantine limit %s", EACH_FATE
+    )
     assert stopped
-    for event_id, rules in stopped:
-        (arrival,) = follow(tracer, event_id).arrivals
+    for event_id, receipt, rules in stopped:
+        arrival = of_receipt(follow(tracer, event_id), receipt)
         assert arrival.outcome is Outcome.QUARANTINED
         assert [reason.rule for reason in arrival.reasons] == rules
         last = arrival.steps[-1]
@@ -200,7 +213,10 @@ def test_a_key_sees_the_ways_of_its_sources_alone(
         stack, "select event_id from marts.fct_events where receipt_id = %s limit 1",
         other["receipt_id"],
     )  # fmt: skip
-    with httpx.Client(base_url=stack.access_url, headers={"x-api-key": key}) as phones:
+    headers = {"x-api-key": key}
+    with httpx.Client(
+        base_url=stack.access_url, headers=headers, timeout=DEADLINE_SECONDS
+    ) as phones:
 
         def known() -> bool:
             return phones.get("/v1/datasets").status_code == HTTPStatus.OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser import CHROMIUM, MISSING
+from tests.browser import CHROMIUM, MISSING, open_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,10 +36,7 @@ def test_the_page_leads_from_a_receipt_to_an_event_by_keyboard(  # noqa: PLR0913
     scheme: Any,
 ) -> None:
     entry = next(each for each in entries if each["rejected"] and each["accepted"])
-    with browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 900}
-    ) as context:
-        page = context.new_page()
+    with open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
         page.goto(f"{stack.access_url}/trace/kitchen")
         assert "An id is a receipt" in page.get_by_role("alert").inner_text()
         page.get_by_label("Receipt or event id").fill(entry["receipt_id"])
@@ -49,6 +46,7 @@ def test_the_page_leads_from_a_receipt_to_an_event_by_keyboard(  # noqa: PLR0913
         page.screenshot(path=pictures / f"trace-receipt-{device}.png", full_page=True)
         page.get_by_role("row").filter(has_text="kept").first.get_by_role("link").press("Enter")
         page.get_by_role("heading", name="Arrival 1 of event").wait_for()
+        page.wait_for_load_state()
         steps = page.get_by_role("heading", level=3).all_inner_texts()
         assert [step.lower() for step in steps] == WAY
         _reads_well(page, device)

@@ -110,6 +110,6 @@ def serving(edge: ScriptedEdge) -> Generator[ScriptedEdge]:
         yield edge
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         bound.close()
         assert not thread.is_alive()

@@ -18,7 +18,7 @@ from device_sim.sender import Pace, RetryPolicy, Sender, retry_after
 from tests.unit.device_sim.scripted_edge import DROP, Answer, ScriptedEdge, serving
 
 pytestmark = pytest.mark.unit
-QUICK = RetryPolicy(attempts=3, longest_wait=0.05, patience=5.0, first_wait=0.01, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, longest_wait=0.05, patience=60.0, first_wait=0.01, timeout=60.0)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,8 @@ def test_the_rate_is_kept(edge: ScriptedEdge) -> None:
     sender = Sender(edge.url, Ledger(), api_key=None, pace=Pace(100, 4), policy=QUICK)
     began = monotonic()
     asyncio.run(sender.send([batch(10) for _ in range(6)]))
-    assert 0.5 <= monotonic() - began < 3.0
+    # The first batches go at once; a busy machine may take longer, but never less.
+    assert monotonic() - began >= 0.5
 
 
 def test_whole_fleets_add_up(edge: ScriptedEdge) -> None:

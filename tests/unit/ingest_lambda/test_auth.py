@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from ingest_lambda.auth import Gate
 from ingest_lambda.calls import Call
 from ingest_lambda.metrics import Metrics
 from ingest_lambda.problems import Problem
+from ingest_lambda.rate_limits import EventBudget
 from telemetry_platform.access_keys.audit import audit_file
+from telemetry_platform.access_keys.failures import FailureThrottle
 from telemetry_platform.access_keys.key_file import create_key, revoke_key, rotate_key
 from telemetry_platform.access_keys.key_store import KeyStore
 from telemetry_platform.access_keys.rate_limit import RateLimit
@@ -78,6 +81,18 @@ def test_a_key_comes_in_either_header(path: Path) -> None:
     assert admit(open_gate, call(text), "wearable") == "403"
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass between the tries, so that what is told to wait is exact."""
+    monkeypatch.setattr("ingest_lambda.auth.FailureThrottle", partial(FailureThrottle, clock=noon))
+    monkeypatch.setattr("ingest_lambda.auth.EventBudget", partial(EventBudget, clock=noon))
+
+
+def noon() -> float:
+    return 43_200.0
+
+
+@pytest.mark.usefixtures("still")
 def test_failures_from_one_address_are_told_to_wait(path: Path) -> None:
     create_key(path, "phones")
     throttled = gate(path, auth_failure_limit=3, auth_failure_window_seconds=60)
@@ -86,6 +101,7 @@ def test_failures_from_one_address_are_told_to_wait(path: Path) -> None:
     assert admit(throttled, call(WRONG, "10.0.0.8")) == "401"
 
 
+@pytest.mark.usefixtures("still")
 def test_a_good_key_passes_from_a_throttled_address(path: Path) -> None:
     key_id, text = create_key(path, "phones")
     throttled = gate(path, auth_failure_limit=1)
@@ -100,6 +116,7 @@ def test_a_key_out_of_scope_is_no_guess(path: Path) -> None:
     assert admit(throttled, call(WRONG)) == "401"
 
 
+@pytest.mark.usefixtures("still")
 def test_each_key_has_its_rate(path: Path) -> None:
     slow_id, slow = create_key(path, "slow", rate_limit=RateLimit.of(0.1, 2))
     plain_id, plain = create_key(path, "plain")
@@ -152,6 +169,7 @@ def test_where_the_audit_log_cannot_be_written_the_log_line_is_the_record(
     assert (vars(line)["key_id"], vars(line)["reason"]) == (key_id, "revoked")
 
 
+@pytest.mark.usefixtures("still")
 def test_a_client_is_told_when_to_come_back(edge: Edge) -> None:
     file = edge.keys.path
     _, slow = create_key(file, "slow", rate_limit=RateLimit.of(1, 1))

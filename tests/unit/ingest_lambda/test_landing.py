@@ -39,7 +39,7 @@ class HeldAppender(Appender):
 
     def append(self, frame: pl.DataFrame, sequence: int | None = None) -> int:
         self.entered.set()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         self.heights.append(frame.height)
         return super().append(frame, sequence)
 
@@ -71,14 +71,14 @@ def test_what_waits_during_a_commit_is_the_next_commit(
     committer: Committer, held: HeldAppender, settings: Settings
 ) -> None:
     first = committer.submit(rows(0))
-    assert held.entered.wait(10)
+    assert held.entered.wait(60)
     later = [committer.submit(rows(n)) for n in range(1, 6)]
     frame = pl.DataFrame({"source": "s", "received_hour": "h", "n": [6, 7]})
     later.append(committer.submit(FrameRows(frame)))
     assert not first.done()
     assert committer.queued_rows == 8
     held.go.set()
-    assert (first.result(10), {commit.result(10) for commit in later}) == (1, {2})
+    assert (first.result(60), {commit.result(60) for commit in later}) == (1, {2})
     assert held.heights == [1, 7]
     assert landed(settings) == list(range(8))
 
@@ -100,7 +100,7 @@ def test_closing_commits_what_is_queued(
     committer: Committer, held: HeldAppender, settings: Settings
 ) -> None:
     committer.submit(rows(1))
-    assert held.entered.wait(10)
+    assert held.entered.wait(60)
     last = committer.submit(rows(2))
     held.go.set()
     committer.close()
@@ -112,13 +112,13 @@ def test_a_value_that_does_not_fit_fails_its_own_group_alone(
     committer: Committer, held: HeldAppender, settings: Settings
 ) -> None:
     first = committer.submit(rows(1))
-    assert held.entered.wait(10)
+    assert held.entered.wait(60)
     too_big = pl.DataFrame({"source": "s", "received_hour": "h", "n": [2**40]})
     wrong = committer.submit(FrameRows(too_big))
     held.go.set()
-    assert isinstance(wrong.exception(10), SchemaMismatch)
-    assert first.exception(10) is None
-    assert committer.submit(rows(3)).exception(10) is None
+    assert isinstance(wrong.exception(60), SchemaMismatch)
+    assert first.exception(60) is None
+    assert committer.submit(rows(3)).exception(60) is None
     assert landed(settings) == [1, 3]
 
 

@@ -38,7 +38,7 @@ def test_all_that_wait_for_a_commit_are_woken_by_one_call() -> None:
         settling, commit = Settling(), Future[int | None]()
         tasks = await _waiting_tasks(settling, commit)
         commit.set_result(7)
-        await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
         return calls, all(task.done() for task in tasks)
 
     assert asyncio.run(run()) == (1, True)
@@ -54,7 +54,7 @@ def test_a_waiter_that_is_cancelled_leaves_the_others_waiting() -> None:
         assert not commit.cancelled()
         assert not any(task.done() for task in others)
         commit.set_result(7)
-        await asyncio.wait_for(asyncio.gather(*others), 10)
+        await asyncio.wait_for(asyncio.gather(*others), 60)
 
     asyncio.run(run())
 
@@ -64,7 +64,7 @@ def test_every_waiter_hears_of_the_failure() -> None:
         settling, commit = Settling(), Future[int | None]()
         tasks = await _waiting_tasks(settling, commit)
         commit.set_exception(NotDurable("away"))
-        await asyncio.wait(tasks, timeout=10)
+        await asyncio.wait(tasks, timeout=60)
         with pytest.raises(NotDurable):
             await settling.over(commit)
         return [task.exception() for task in tasks]
@@ -83,13 +83,13 @@ def test_two_loops_wait_for_the_same_commit() -> None:
             waiting = asyncio.create_task(settling.over(commit))
             await asyncio.sleep(0)
             started[which].set()
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 60)
 
         asyncio.run(run())
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(wait, which) for which in range(2)]
-        assert all(event.wait(10) for event in started)
+        assert all(event.wait(60) for event in started)
         commit.set_result(7)
         for run in runs:
-            run.result(10)
+            run.result(60)

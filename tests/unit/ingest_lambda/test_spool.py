@@ -121,7 +121,7 @@ def test_two_processes_never_share_a_spool(path: Path, spool: Spool) -> None:
         "try: Spool(pathlib.Path(sys.argv[1]), SealBox.generate(), 1)\n"
         "except SpoolInUse: sys.exit(3)"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], check=False, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program, str(path)], check=False, timeout=120)
     assert done.returncode == 3
     with pytest.raises(SpoolInUse):
         Spool(path, BOX, PLENTY)

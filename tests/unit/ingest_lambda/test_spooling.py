@@ -63,14 +63,15 @@ class Writer:
     def outage(self) -> Generator[None]:
         """Take the table away, as a store that is gone does."""
         table = self._table_path()
-        away = table.with_name("away")
+        away, back = table.with_name("away"), table.with_name("back")
         table.rename(away)
         table.write_text("no table")
+        back.symlink_to(away, target_is_directory=True)
         try:
             yield
         finally:
-            table.unlink()
-            away.rename(table)
+            # In one step: who drains would make a table anew where there is none.
+            back.replace(table)
 
     @property
     def spool_file(self) -> Path:

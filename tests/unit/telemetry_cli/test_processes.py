@@ -42,7 +42,7 @@ def never() -> bool:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Callable[..., Service]:
-    def make(code: str, *words: str, deadline: float = 10.0) -> Service:
+    def make(code: str, *words: str, deadline: float = 60.0) -> Service:
         log = tmp_path / "server.log"
 
         def probe(_: float) -> str | None:
@@ -77,12 +77,15 @@ def test_a_server_that_never_answers_is_ended_at_its_deadline(
     assert not supervisor.marks
 
 
-@pytest.mark.parametrize(("code", "told"), [("raise SystemExit(3)", "3"), (SLEEP, "too long")])
+@pytest.mark.parametrize(
+    ("code", "deadline", "told"),
+    [("raise SystemExit(3)", 60.0, "ended with 3"), (SLEEP, 0.5, "too long")],
+)
 def test_a_step_that_fails_or_lasts_too_long_is_told(
-    supervisor: Supervisor, service: Callable[..., Service], code: str, told: str
+    supervisor: Supervisor, service: Callable[..., Service], code: str, deadline: float, told: str
 ) -> None:
     with pytest.raises(ServiceError, match=told):
-        supervisor.run(service(code, deadline=0.5), never)
+        supervisor.run(service(code, deadline=deadline), never)
     assert not supervisor.marks
 
 

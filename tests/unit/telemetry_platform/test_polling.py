@@ -9,7 +9,7 @@ import pytest
 from telemetry_platform.polling import Polling
 
 pytestmark = pytest.mark.unit
-SECONDS = 10
+SECONDS = 60
 
 
 class Looking(Polling):

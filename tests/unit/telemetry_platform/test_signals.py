@@ -29,14 +29,14 @@ def test_a_signal_ends_a_wait() -> None:
         main = threading.get_ident()
         timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGTERM))
         timer.start()
-        assert ended.wait(10)
+        assert ended.wait(60)
         timer.join()
 
 
 def test_without_a_signal_the_wait_is_over_in_its_time() -> None:
     began = time.monotonic()
     assert not EndFlag().wait(0.01)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_a_storm_of_signals_never_blocks() -> None:

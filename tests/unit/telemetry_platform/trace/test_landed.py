@@ -99,7 +99,9 @@ def test_only_files_that_may_hold_the_receipt_are_opened(lake_settings: Settings
 
 def test_the_commit_is_found_after_its_hour_was_compacted(lake_settings: Settings) -> None:
     now, receipt = utc_now(), new_receipt_id()
-    land(lake_settings, new_receipt_id(), now - timedelta(seconds=5), OTHER)
+    # Only files of one hour are joined.
+    earlier = max(now - timedelta(seconds=5), hour_start(hour_key(now)))
+    land(lake_settings, new_receipt_id(), earlier, OTHER)
     version = land(lake_settings, receipt, now, EVENT)
     delta = open_table(lake_settings, LANDING_EVENTS.path)
     assert delta is not None
