@@ -20,6 +20,7 @@ from telemetry_contracts.registry import load_registry
 from telemetry_platform.clock import utc_now
 from telemetry_platform.ids import new_receipt_id
 from telemetry_platform.postgres import dsn
+from tests.integration.whole_stack.settling import wait_until_settled
 from tests.stack_process import wait_until
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def test_marts_and_accounts_follow_corrections_of_an_hour_that_was_over(stack: S
         ]
 
     wait_until(adds_up, "each accepted event is accounted for")
+    wait_until_settled(stack)
     with httpx.Client(headers={"x-api-key": key}, trust_env=False, timeout=30) as client:
         traces = {
             each: [
