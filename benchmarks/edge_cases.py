@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parent.parent
 _MOBILE = "/v1/events?source=mobile"
 _GRACE_SECONDS = 60
+# Enough posts under way that commits, which these wait for, do not set the pace.
+_CONNECTIONS = 48
+_LINE_CONNECTIONS = 24
 
 
 class LostRowsError(RuntimeError):
@@ -60,8 +63,8 @@ def send(load: Load) -> Outcome:
 
 def edge_batches(runs: int, posts: int = 600, events: int = 100) -> list[Figure]:
     """Measure posts of 100 phone events: events per second and time to the acknowledgement."""
-    outcomes = _measure(runs, Load("", _MOBILE, posts, events, connections=16))
-    sizes = f"{posts:,} posts of {events} events of {EVENT_BYTES} bytes, 16 connections"
+    outcomes = _measure(runs, Load("", _MOBILE, posts, events, connections=_CONNECTIONS))
+    sizes = f"{posts:,} posts of {events} events of {EVENT_BYTES} bytes, {_CONNECTIONS} connections"
     rates = _rates(outcomes, per_event=True)
     return [
         Figure(
@@ -75,9 +78,12 @@ def edge_batches(runs: int, posts: int = 600, events: int = 100) -> list[Figure]
 
 def edge_lines(runs: int, posts: int = 200, events: int = 1_000) -> list[Figure]:
     """Measure posts of 1,000 phone events as compressed NDJSON."""
-    load = Load("", _MOBILE, posts, events, connections=8, lines=True)
+    load = Load("", _MOBILE, posts, events, connections=_LINE_CONNECTIONS, lines=True)
     outcomes = _measure(runs, load)
-    sizes = f"{posts:,} posts of {events:,} events of {EVENT_BYTES} bytes, NDJSON in zstd"
+    sizes = (
+        f"{posts:,} posts of {events:,} events of {EVENT_BYTES} bytes, NDJSON in zstd, "
+        f"{_LINE_CONNECTIONS} connections"
+    )
     return [
         Figure(
             "edge, posts of 1,000: events", "events/s", _rates(outcomes, per_event=True), sizes,
@@ -90,7 +96,7 @@ def edge_lines(runs: int, posts: int = 200, events: int = 1_000) -> list[Figure]
 
 def edge_invalid(runs: int, posts: int = 300, events: int = 100) -> list[Figure]:
     """Measure what refusing events costs, as a share of the rate with none to refuse."""
-    load = Load("", _MOBILE, posts, events, connections=32)
+    load = Load("", _MOBILE, posts, events, connections=_CONNECTIONS)
     valid = statistics.median(_rates(_measure(runs, load), per_event=True))
     figures = []
     for percent in (5, 50, 95):

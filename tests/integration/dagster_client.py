@@ -69,12 +69,12 @@ class DagsterClient:
         assert "backfillId" in found, found
         return found["backfillId"]
 
-    def backfill_runs(self, backfill: str) -> dict[str, str]:
-        """Return the status of each run of a backfill, by run id."""
+    def tagged_runs(self, tag: str, value: str) -> dict[str, str]:
+        """Return the status of each run with a tag, by run id."""
         found = self._ask(
             """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
                  ... on Runs { results { runId status } } } }""",
-            filter={"tags": [{"key": "dagster/backfill", "value": backfill}]},
+            filter={"tags": [{"key": tag, "value": value}]},
         )
         return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
 

@@ -12,6 +12,7 @@ from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_platform.clock import utc_now
 from telemetry_platform.postgres import dsn
 from tests.integration.dagster_client import DagsterClient
+from tests.integration.whole_stack.settling import wait_until_settled
 from tests.stack_process import DEADLINE_SECONDS, wait_until
 from tests.unit.telemetry_contracts.soil import probe, put, soil
 
@@ -66,7 +67,7 @@ def test_a_new_type_and_its_next_version_reach_the_marts_without_a_restart(
         lambda: (query(stack, _EVENTS), dagster.unfinished_runs()),
     )
     hours = sorted({hour for *_, hour in query(stack, _EVENTS)})
-    wait_until(lambda: not dagster.unfinished_runs(), "nothing else is going on")
+    wait_until_settled(stack)
     for hour in hours:
         run = dagster.launch_partition("refine_hour", hour)
         wait_until(lambda run=run: dagster.status(run) in {"SUCCESS", "FAILURE"}, "it ends")
