@@ -17,6 +17,8 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
+from access_api.corrections import edge_client
+from access_api.corrections import router as corrections
 from access_api.openapi import openapi_document
 from access_api.pages.rendering import render_problem, wants_page
 from access_api.pages.routes import add_pages
@@ -68,6 +70,7 @@ def access_app(settings: Settings) -> FastAPI:
     app.state.reader = Reader(settings)
     app.state.follower = Follower(settings, app.state.reader.contracts)
     app.include_router(router)
+    app.include_router(corrections)
     add_pages(app)
     _add_health(app)
     app.openapi = lambda: _openapi(app)
@@ -86,7 +89,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     reader: Reader = app.state.reader
     await reader.database.open()
     reader.contracts.start()
-    yield
+    async with edge_client(app.state.settings.ingest_url) as app.state.edge:
+        yield
     reader.contracts.stop()
     await reader.database.close()
 

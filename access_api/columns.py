@@ -96,5 +96,6 @@ _EXAMPLES: dict[str, object] = {
     "average": 61.5,
     "valid_to": None,
     "source_file": None,
+    "correction_id": None,
     "source_row": None,
 }

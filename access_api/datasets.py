@@ -75,6 +75,7 @@ EVENTS = Dataset(
     mart="fct_events",
     columns=(
         *of_kind(Kind.TEXT, "event_id", "source", "device_id", "receipt_id", "shape"),
+        *of_kind(Kind.TEXT, "correction_id"),
         *of_kind(Kind.TEXT, "source_file"),
         *of_kind(Kind.INTEGER, "source_row"),
         *of_kind(Kind.TEXT, "contract_version"),

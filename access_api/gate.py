@@ -45,11 +45,21 @@ class Gate:
         """
         key = self.keys.verify(text)
         if key is None:
-            wait = self._failures.failed(request.client.host if request.client else None)
-            raise no_key() if wait is None else too_many_failures(wait)
+            self.refused(request)
+            raise no_key()
         if not key.may(READ):
             raise may_not_read()
         return key
+
+    def refused(self, request: Request) -> None:
+        """Count a request without a good key.
+
+        Raises:
+            Problem: 429 when too many came from the address.
+        """
+        wait = self._failures.failed(request.client.host if request.client else None)
+        if wait is not None:
+            raise too_many_failures(wait)
 
 
 def visible_sources(key: ApiKey, needed: Iterable[str]) -> tuple[str, ...] | None:

@@ -23,6 +23,8 @@ _EVENT_COLUMNS = (
     *("receipt_id", "contract_version", "token_key_version", "shape", "source_file"),
     *("source_row", "extras"),
 )
+_BRONZE_COLUMNS = (*_EVENT_COLUMNS, "corrects", "correction")
+_SILVER_COLUMNS = (*_EVENT_COLUMNS, "correction_id")
 _EVENT_TYPES = {
     "event_time": LogicalType.TIMESTAMP,
     "received_at": LogicalType.TIMESTAMP,
@@ -70,7 +72,6 @@ def contract_tables(
     for source, contract in registry.items():
         account = accounts.get(source)
         told = COUNTED if account else UNKNOWN
-        common = tuple(map(_event_column, _EVENT_COLUMNS))
         sent = tuple(map(_field_column, contract.sent_columns))
         silver = tuple(map(_field_column, contract.columns))
         tables += [
@@ -78,7 +79,7 @@ def contract_tables(
                 "bronze",
                 source,
                 f"Its landed events as typed columns. {contract.description}",
-                (*common, *sent),
+                (*map(_event_column, _BRONZE_COLUMNS), *sent),
                 (source,),
                 mixed=False,
                 rows=account.accepted if account else None,
@@ -89,7 +90,7 @@ def contract_tables(
                 "silver",
                 source,
                 f"Its events that are unique, valid and enriched. {contract.description}",
-                (*common, *silver),
+                (*map(_event_column, _SILVER_COLUMNS), *silver),
                 (source,),
                 mixed=False,
                 rows=account.silver if account else None,

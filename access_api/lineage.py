@@ -22,6 +22,7 @@ STAGES = (("landing", "reference"), ("bronze",), ("silver",), ("gold",), ("marts
 LOADED = {
     "quarantine": "silver/quarantine",
     "duplicates": "silver/duplicates",
+    "superseded": "silver/superseded",
     "quarantine_replays": "silver/quarantine_replays",
     "metric_partials": "gold/metric_partials",
     "hour_partials": "gold/hour_partials",
@@ -35,6 +36,7 @@ LOADED = {
     "users": "reference/users",
 }
 """Tables of schema `warehouse` that are not a source's, and the table of the lake they copy."""
+_EXCEPTIONS = ("silver/quarantine", "silver/duplicates", "silver/superseded")
 _GOLD_OF_SILVER = ("gold/metric_partials", "gold/hour_partials", "gold/device_profiles")
 _log = logging.getLogger(__name__)
 
@@ -89,11 +91,11 @@ def lineage_of(sources: Iterable[str], models: Models) -> Lineage:
         bronze, silver = f"bronze/{source}", f"silver/{source}"
         parents[bronze] = {"landing/events"}
         parents[silver] = {bronze, "reference/devices"}
-        for made in ("silver/quarantine", "silver/duplicates", "gold/rule_outcomes"):
+        for made in (*_EXCEPTIONS, "gold/rule_outcomes"):
             parents[made].add(bronze)
         for made in (*_GOLD_OF_SILVER, "gold/ledger"):
             parents[made].add(silver)
-    parents["gold/ledger"] |= {"silver/quarantine", "silver/duplicates"}
+    parents["gold/ledger"] |= {*_EXCEPTIONS}
     for key, read in models.parents.items():
         parents[key] = {in_lake(name) for name in read}
     children: defaultdict[str, set[str]] = defaultdict(set)

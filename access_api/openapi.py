@@ -86,5 +86,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             # What cannot be understood is 400 here, like on the edge.
-            operation["responses"].pop("422", None)
+            unreadable = operation["responses"].get("422", {}).get("content", {})
+            if "application/json" in unreadable:
+                del operation["responses"]["422"]
     return document

@@ -45,6 +45,18 @@ def bad_parameter(detail: str) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, "parameter", detail)
 
 
+def edge_away() -> Problem:
+    """503: the edge, which takes corrections, did not answer."""
+    detail = "the edge, which takes corrections, does not answer now"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "edge-away", detail, 5)
+
+
+def too_large(limit: int) -> Problem:
+    """413: a correction of more bytes than the edge takes."""
+    detail = f"a correction may have {limit} bytes"
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", detail)
+
+
 def unknown_user() -> Problem:
     """404: nobody of that id is registered."""
     return Problem(HTTPStatus.NOT_FOUND, "user", "no such user is registered")

@@ -21,8 +21,8 @@ from telemetry_platform.access_keys.api_key import ApiKey
 
 router = APIRouter(prefix="/v1")
 
-_key_header = APIKeyHeader(name="x-api-key", auto_error=False)
-_bearer = HTTPBearer(auto_error=False, description="An API key.")
+key_header = APIKeyHeader(name="x-api-key", auto_error=False)
+bearer = HTTPBearer(auto_error=False, description="An API key.")
 _CATALOG = {
     "type": "object",
     "required": ["data", "refined_at"],
@@ -40,8 +40,8 @@ def reader_of(request: Request) -> Reader:
 
 async def admitted(
     request: Request,
-    _header: Annotated[object, Security(_key_header)] = None,
-    _token: Annotated[object, Security(_bearer)] = None,
+    _header: Annotated[object, Security(key_header)] = None,
+    _token: Annotated[object, Security(bearer)] = None,
 ) -> ApiKey:
     """Return the key that the request came with."""
     return reader_of(request).gate.admit(request)

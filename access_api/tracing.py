@@ -49,8 +49,8 @@ _EVENT = {
         "source": {"type": "string"},
         "outcome": {
             "enum": [
-                *("kept", "quarantined", "duplicate", "rejected"),
-                *("repaired", "waiting", "erased"),
+                *("kept", "quarantined", "duplicate", "superseded"),
+                *("rejected", "repaired", "waiting", "erased"),
             ]
         },
         "receipt_id": _TEXT,
@@ -62,6 +62,9 @@ _EVENT = {
         "source_row": _NUMBER,
         "reasons": {"type": "array", "items": {"type": "object"}},
         "first": {"type": ["object", "null"], "description": "The arrival a duplicate lost to."},
+        "corrected_event_id": _TEXT,
+        "correction_id": _TEXT,
+        "fate": _TEXT,
         "steps": _STEPS,
         "mart_rows": {"type": "array", "items": {"type": "object"}},
     },

@@ -121,9 +121,11 @@ def _refine(lake: Lake, source: str, hour: str) -> float:
     lake.build_bronze(source, hour)
     refined = lake.refined(source, hour)
     lake.write(silver_table(contract), refined.silver, hour)
+    lake.write_corrections(source, hour)
     lake.overtaken(source, hour)
     lake.write(QUARANTINE, refined.quarantine, hour, [source])
     lake.write(DUPLICATES, refined.duplicates, hour, [source])
+    lake.write_superseded(hour, [source])
     silver = lake.gold_input(source, hour)
     for table, derive in (
         (METRIC_PARTIALS, metric_partials),

@@ -173,9 +173,10 @@ def _load(settings: Settings, frame: pl.DataFrame) -> None:
     with connect(settings, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO marts.rpt_reconciliation (received_hour, source, accepted, silver, "
-            "mart_rows, warehouse_rows, quarantined, duplicates, erased, warehouse_quarantined, "
-            "warehouse_duplicates, warehouse_minute_values, warehouse_hour_values, unaccounted, "
-            "adds_up) SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, 0, 0, true "
+            "mart_rows, warehouse_rows, quarantined, duplicates, superseded, erased, "
+            "warehouse_quarantined, warehouse_duplicates, warehouse_minute_values, "
+            "warehouse_hour_values, unaccounted, adds_up) "
+            "SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, true "
             "FROM (SELECT %s::bigint AS n) AS counted",
             (begin, _SOURCE, rows.height),
         )

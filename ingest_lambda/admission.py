@@ -135,6 +135,10 @@ class PostReader:
         self._mixed = len(regular.positions) < len(texts)
         return self._read_rest(texts, regular)
 
+    def read_one(self, event: object) -> Reading | Refusal:
+        """Read one decoded event."""
+        return self._single.read(event)
+
     def _read_whole(self, body: Body) -> tuple[int, ReadEvents] | None:
         """Read a body as one; None when its events must be told apart with more care."""
         text = body.text

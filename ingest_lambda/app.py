@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from ingest_lambda.auth import Gate
+from ingest_lambda.corrections import METHODS, PATH, CorrectionRoute
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
 from ingest_lambda.openapi import openapi_document
@@ -43,7 +44,7 @@ class EdgeApp:
         replays = Replays()
         gate = Gate(edge.settings, edge.keys, edge.metrics)
         self._doors = {door.name: EventRoute(door, edge, replays, gate) for door in DOORS}
-        self._pages = _pages(edge, self._doors)
+        self._pages = _pages(edge, self._doors, CorrectionRoute(edge, replays, gate))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -53,7 +54,7 @@ class EdgeApp:
         await (door or self._pages)(scope, receive, send)
 
 
-def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
+def _pages(edge: Edge, doors: dict[str, EventRoute], corrections: CorrectionRoute) -> Starlette:
     document = _Document(edge)
 
     async def healthz(_: Request) -> Response:
@@ -84,6 +85,7 @@ def _pages(edge: Edge, doors: dict[str, EventRoute]) -> Starlette:
     return Starlette(
         routes=[
             *(Route(path, door, methods=["POST"]) for path, door in doors.items()),
+            Route(PATH, corrections, methods=METHODS),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),

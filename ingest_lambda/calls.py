@@ -56,6 +56,16 @@ class Call:
         return _parameters(self._scope["query_string"]).get(name, [""])[-1]
 
     @property
+    def method(self) -> str:
+        """Return the method, in capital letters."""
+        return self._scope["method"]
+
+    @property
+    def path(self) -> str:
+        """Return the path, decoded."""
+        return self._scope["path"]
+
+    @property
     def client(self) -> str | None:
         """Address of the peer."""
         client = self._scope.get("client")

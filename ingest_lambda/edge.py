@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest_lambda.bodies import Body
+    from telemetry_contracts.bulk import ReadEvents
     from telemetry_contracts.contract import Contract
     from telemetry_platform.layout import Table
     from telemetry_platform.settings import Settings
@@ -181,6 +182,14 @@ class Edge:
         else:
             post = read(body, limit)
         return await self._settle(post, receipt)
+
+    async def land_one(self, event: ReadEvents, receipt: Receipt) -> Answer:
+        """Make an event durable that was read already, and answer as `receive` does.
+
+        Raises:
+            Problem: 503 when it could not be made durable.
+        """
+        return await self._settle(ReadPost(event, []), receipt)
 
     async def refuse(self, source: str, text: bytes, violation: Violation) -> Answer:
         """Seal what cannot be taken apart as one refused event, for doors where nobody is told.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from ingest_lambda.corrections import METHODS, PATH
 from telemetry_contracts.contract import Contract, Field, FieldPath, LogicalType, Shape
 from telemetry_contracts.registry import Registry
 from telemetry_platform.problems import PROBLEM_SCHEMA
@@ -63,6 +64,11 @@ _ANSWER: dict[str, Any] = {
         },
     },
 }
+_CORRECTION = (
+    "A correction is an event of its own: it is answered once it is durable, the event's former "
+    "values stay in the lake, and the last one to arrive holds. One of an event that never landed "
+    "is kept in quarantine. Without another Idempotency-Key the same correction counts once."
+)
 _RETRY_AFTER: dict[str, Any] = {
     "Retry-After": {
         "required": True,
@@ -114,6 +120,10 @@ def openapi_document(registry: Registry, version: str) -> dict[str, Any]:
         "/metrics": {"get": _plain("Prometheus metrics", "text/plain", ())},
     }
     paths["/v1/events"]["post"]["parameters"].insert(0, source_parameter)
+    paths[PATH] = {
+        method.lower(): _correction(method, registry.sources, examples, source_parameter)
+        for method in METHODS
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Telemetry edge", "version": version},
@@ -251,6 +261,35 @@ def _post(
             },
         },
     }
+
+
+def _correction(
+    method: str,
+    sources: tuple[str, ...],
+    examples: dict[str, Any],
+    source_parameter: dict[str, Any],
+) -> dict[str, Any]:
+    """Describe a correction by what a post and it have in common."""
+    replaces = method == "PUT"
+    found = _post("Replace an event" if replaces else "Delete an event", sources, examples, "202")
+    event_id = {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "The event_id of the event's answer.",
+        "schema": {"type": "string", "format": "uuid"},
+    }
+    found["parameters"] = [event_id, source_parameter, *found["parameters"]]
+    found["description"] = _CORRECTION
+    body, responses = found.pop("requestBody"), found["responses"]
+    responses["202"]["description"] = "The correction is durable, or was before."
+    del responses["422"]
+    if replaces:
+        responses["422"] = responses["400"] | {"description": "The event cannot be read."}
+        content = body["content"]["application/json"]
+        event = content | {"schema": content["schema"]["anyOf"][0]}
+        found["requestBody"] = {"required": True, "content": {"application/json": event}}
+    return found
 
 
 def _plain(summary: str, media_type: str, failures: tuple[str, ...]) -> dict[str, Any]:

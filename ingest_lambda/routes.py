@@ -92,17 +92,22 @@ class EventRoute:
         body = await call.body(self._max_body)
         if not body:
             raise unreadable("the body is empty")
-        replay_key = call.header(b"idempotency-key")
+        replay_key = self._replay_key(call)
         if replay_key is None:
             return await self._answer(call, sender, source, body)
-        if len(replay_key) > _MAX_IDEMPOTENCY_KEY:
-            raise unreadable(f"an Idempotency-Key has {_MAX_IDEMPOTENCY_KEY} characters at most")
         digest = blake2b(body, digest_size=16).digest()
         return await self._replays.once(
             (sender.id, source, replay_key),
             digest,
             lambda: self._answer(call, sender, source, body),
         )
+
+    @staticmethod
+    def _replay_key(call: Call) -> str | None:
+        key = call.header(b"idempotency-key")
+        if key is not None and len(key) > _MAX_IDEMPOTENCY_KEY:
+            raise unreadable(f"an Idempotency-Key has {_MAX_IDEMPOTENCY_KEY} characters at most")
+        return key
 
     async def _answer(self, call: Call, sender: Sender, source: str, body: bytes) -> Answer:
         content_type = call.header(b"content-type") or ""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class SourceAccount:
     """One source's events, from what was sent to the row where each ended.
 
-    ``accepted`` must equal ``in_mart + quarantined + duplicate_in_silver``; ``sent`` must equal
-    ``accepted + duplicate_at_edge + rejected + unreadable`` (``unacknowledged`` must be 0).
+    ``accepted`` must equal ``in_mart + quarantined + duplicate_in_silver + superseded``; ``sent``
+    must equal ``accepted + duplicate_at_edge + rejected + unreadable`` (``unacknowledged`` must be
+    0). Nothing is superseded unless somebody corrects the demo's events meanwhile.
     """
 
     source: str
@@ -34,12 +35,13 @@ class SourceAccount:
     in_mart: int
     quarantined: int
     duplicate_in_silver: int
+    superseded: int
 
     @property
     def adds_up(self) -> bool:
         """Whether each event has exactly one fate."""
         known = self.accepted + self.duplicate_at_edge + self.rejected + self.unreadable
-        stored = self.in_mart + self.quarantined + self.duplicate_in_silver
+        stored = self.in_mart + self.quarantined + self.duplicate_in_silver + self.superseded
         return self.sent == known and self.accepted == stored
 
     def document(self) -> dict[str, Any]:
@@ -123,4 +125,5 @@ def _account(
         in_mart=fate.in_mart,
         quarantined=fate.quarantined,
         duplicate_in_silver=fate.duplicate_in_silver,
+        superseded=fate.superseded,
     )

@@ -21,12 +21,15 @@ _COUNTS = (
     ("in_mart", "    rows in the mart"),
     ("quarantined", "    quarantined in silver"),
     ("duplicate_in_silver", "    duplicate in silver"),
+    ("superseded", "    superseded by corrections"),
     ("duplicate_at_edge", "  duplicate at the edge"),
     ("rejected", "  rejected"),
     ("unreadable", "  in unreadable bodies"),
     ("unacknowledged", "  without an answer"),
 )
 """Each count with its parts indented below it."""
+_SELDOM = frozenset({"superseded"})
+"""Left out when no source has any."""
 
 
 def show_report(report: DemoReport, addresses: Mapping[str, str]) -> None:
@@ -57,7 +60,9 @@ def _accounts(accounts: Sequence[SourceAccount]) -> Table:
     for account in accounts:
         table.add_column(account.source, justify="right")
     for name, title in _COUNTS:
-        table.add_row(escape(title), *(f"{getattr(account, name):,}" for account in accounts))
+        counts = [getattr(account, name) for account in accounts]
+        if any(counts) or name not in _SELDOM:
+            table.add_row(escape(title), *(f"{count:,}" for count in counts))
     table.add_section()
     verdicts = ("[green]yes[/]" if account.adds_up else "[red]NO[/]" for account in accounts)
     table.add_row("adds up to the row", *verdicts)

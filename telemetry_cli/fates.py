@@ -19,6 +19,7 @@ _COUNTS = {
     "in_mart": ("marts", "fct_events"),
     "quarantined": ("warehouse", "quarantine"),
     "duplicate_in_silver": ("warehouse", "duplicates"),
+    "superseded": ("warehouse", "superseded"),
 }
 _POLL_SECONDS = 0.5
 _REMEDY = "Look at the runs in the Dagster UI and at the logs in TELEMETRY_HOME/logs."
@@ -31,11 +32,12 @@ class Fates:
     in_mart: int = 0
     quarantined: int = 0
     duplicate_in_silver: int = 0
+    superseded: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.in_mart + self.quarantined + self.duplicate_in_silver
+        return self.in_mart + self.quarantined + self.duplicate_in_silver + self.superseded
 
 
 class ArrivalError(CommandError):
@@ -77,7 +79,7 @@ def wait_for_fates(
     seconds: float,
     on_poll: Callable[[int], None],
 ) -> dict[str, Fates]:
-    """Wait until every accepted event is in a mart, in quarantine, or known as a duplicate.
+    """Wait until every accepted event is in a mart, in quarantine, a duplicate, or superseded.
 
     Args:
         dsn: The analytics database.

@@ -49,10 +49,11 @@ class ReadEvents(NamedTuple):
 
     Attributes:
         positions: Place of each event among those that were to be read, from 0.
+        device_ids: Only deletions (`corrections`) are of no device.
     """
 
     positions: Sequence[int]
-    device_ids: Sequence[str]
+    device_ids: Sequence[str | None]
     event_times_us: Sequence[int]
     event_ids: Sequence[str]
     payloads: Sequence[bytes]

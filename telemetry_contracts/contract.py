@@ -23,6 +23,12 @@ SHAPE_KEY = "_shape"
 EXTRAS_KEY = "_extras"
 FILE_KEY = "_file"
 ROW_KEY = "_row"
+CORRECTS_KEY = "_corrects"
+"""Payload key of a correction: id of the event that it corrects."""
+CORRECTION_KEY = "_correction"
+"""Payload key of a correction: `REPLACE` or `DELETE`."""
+REPLACE = "replace"
+DELETE = "delete"
 
 
 class ContractError(ValueError):

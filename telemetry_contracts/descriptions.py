@@ -21,4 +21,11 @@ COLUMN_DESCRIPTIONS = {
     "source_file": "CSV file the event came in, if any.",
     "source_row": "Row of that file, from 1.",
     "extras": "Fields that the contract does not know, as JSON.",
+    "corrects": "The event that this one corrects; null for what is no correction.",
+    "correction": "What a correction does to its event: replace or delete.",
+    "correction_id": "The correction that holds of the event; null without one.",
+    "corrected_event_id": "The event that this one is a version of.",
+    "fate": "replaced, deleted, or deletion for the deletion itself.",
+    "correction_receipt_id": "Receipt of the correction that holds.",
+    "correction_received_at": "When that correction was received, UTC.",
 }

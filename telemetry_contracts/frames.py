@@ -5,6 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from telemetry_contracts.contract import (
+    CORRECTION_KEY,
+    CORRECTS_KEY,
     EXTRAS_KEY,
     FILE_KEY,
     ROW_KEY,
@@ -44,11 +46,20 @@ COMMON_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """Columns of every event in bronze, silver and the warehouse, before those of its contract."""
 
+_CORRECTING = {"corrects": pl.String, "correction": pl.String}
+"""Of bronze: what a correction corrects and how, `replace` or `delete`; null for other events."""
+
+_CORRECTED = {"correction_id": pl.String}
+"""Of silver: the correction that brought the row's values; the row has the id of what it replaced.
+Null for events that were never corrected."""
+
 _PROVENANCE = {
     SHAPE_KEY: ("shape", pl.String),
     FILE_KEY: ("source_file", pl.String),
     ROW_KEY: ("source_row", pl.Int64),
     EXTRAS_KEY: ("extras", pl.String),
+    CORRECTS_KEY: ("corrects", pl.String),
+    CORRECTION_KEY: ("correction", pl.String),
 }
 
 
@@ -82,15 +93,15 @@ def _former(contract: Contract) -> dict[str, tuple[str, ...]]:
 
 
 def bronze_schema(contract: Contract) -> pl.Schema:
-    """Return bronze's columns: common ones, then those that devices send."""
+    """Return bronze's columns: common ones, those of corrections, then those that devices send."""
     sent = {column.name: DTYPES[column.logical_type] for column in contract.sent_columns}
-    return pl.Schema(COMMON_COLUMNS | sent)
+    return pl.Schema(COMMON_COLUMNS | _CORRECTING | sent)
 
 
 def silver_schema(contract: Contract) -> pl.Schema:
     """Return silver's columns: common ones, then sent and derived ones in contract order."""
     columns = {column.name: _silver_dtype(column) for column in contract.columns}
-    return pl.Schema(COMMON_COLUMNS | columns)
+    return pl.Schema(COMMON_COLUMNS | _CORRECTED | columns)
 
 
 def _silver_dtype(column: Field) -> pl.DataType | type[pl.DataType]:

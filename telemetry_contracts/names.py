@@ -35,12 +35,14 @@ TAKEN_FIELDS = frozenset(
     {
         *("source", "received_at", "received_hour", "receipt_id", "contract_version"),
         *("token_key_version", "shape", "source_file", "source_row", "extras", "payload"),
+        *("corrects", "correction", "correction_id"),
     }
 )
 """Columns that every event has beside its contract's, and the one they are unpacked from."""
 TAKEN_SOURCES = frozenset(
     {
         *("quarantine", "duplicates", "rejected", "files", "replays", "events"),
+        *("superseded", "corrections"),
         *("metric_partials", "hour_partials", "device_profiles", "ledger", "rule_outcomes"),
         *("devices", "users", "marts_build"),
     }

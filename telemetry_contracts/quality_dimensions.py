@@ -54,7 +54,7 @@ DIMENSIONS = (
         "integrity",
         "Does everything that an event refers to exist, and is every event accounted for?",
         "rules on references, such as a registered device, that failed; accepted events that are "
-        "neither in silver nor in quarantine, nor a duplicate, nor erased",
+        "neither in silver nor in quarantine, nor a duplicate, nor superseded, nor erased",
     ),
 )
 """In the order in which they are shown."""

@@ -13,7 +13,7 @@ from deltalake import (
     Transaction,
     write_deltalake,
 )
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 
 if TYPE_CHECKING:
@@ -66,14 +66,21 @@ def ensure_table(settings: Settings, table: Table) -> DeltaTable:
     found = open_table(settings, table.path)
     if found is not None:
         return found
-    return DeltaTable.create(
-        table_uri(settings, table.path),
-        schema=Schema.from_arrow(table.schema),
-        mode="ignore",
-        partition_by=list(table.partition_by),
-        configuration=table.configuration,
-        storage_options=storage_options(settings),
-    )
+    try:
+        return DeltaTable.create(
+            table_uri(settings, table.path),
+            schema=Schema.from_arrow(table.schema),
+            mode="ignore",
+            partition_by=list(table.partition_by),
+            configuration=table.configuration,
+            storage_options=storage_options(settings),
+        )
+    except CommitFailedError:
+        # Another one made it between the look and the commit, which the mode does not forgive.
+        found = open_table(settings, table.path)
+        if found is None:
+            raise
+        return found
 
 
 def cast_strict(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:

@@ -36,13 +36,14 @@ _OUTCOMES = {
     Outcome.KEPT: "Kept: it is part of the marts.",
     Outcome.QUARANTINED: "Stopped: it broke a rule and is in quarantine.",
     Outcome.DUPLICATE: "A duplicate: an arrival before it was kept.",
+    Outcome.SUPERSEDED: "Superseded: a correction replaced or deleted it, or it is a deletion.",
     Outcome.REJECTED: "Refused by the edge.",
     Outcome.REPAIRED: "Refused by the edge, and put right since.",
     Outcome.WAITING: "Waiting: it has landed and is not refined yet.",
     Outcome.ERASED: "Erased.",
 }
 _IN_CATALOG = ("marts.", "bronze/", "silver/", "landing/events")
-_NOT_IN_CATALOG = frozenset({"silver/quarantine", "silver/duplicates"})
+_NOT_IN_CATALOG = frozenset({"silver/quarantine", "silver/duplicates", "silver/superseded"})
 
 
 @router.get("/trace")

@@ -4,6 +4,7 @@
     source,
     device_id,
     receipt_id,
+    correction_id,
     contract_version,
     token_key_version,
     shape,

@@ -12,6 +12,7 @@ from telemetry_assets.defs.partitions import HOURS_A_RUN, RETRIES, arrival_hours
 from telemetry_assets.defs.refinement import (
     DUPLICATES_KEY,
     QUARANTINE_KEY,
+    SUPERSEDED_KEY,
     bronze_key,
     run_sources,
     silver_key,
@@ -70,7 +71,7 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         PARTIALS_KEY: silver,
         HOURS_KEY: silver,
         PROFILES_KEY: silver,
-        LEDGER_KEY: [*silver, QUARANTINE_KEY, DUPLICATES_KEY],
+        LEDGER_KEY: [*silver, QUARANTINE_KEY, DUPLICATES_KEY, SUPERSEDED_KEY],
         OUTCOMES_KEY: bronze,
     }
 
@@ -79,8 +80,8 @@ def gold_asset(registry: Registry) -> dg.AssetsDefinition:
         asset=LEDGER_KEY,
         blocking=True,
         partitions_def=arrival_hours,
-        description="accepted = silver + quarantined + duplicates + erased, to the row; "
-        "the partials by minute and by hour hold every value of silver's metrics.",
+        description="accepted = silver + quarantined + duplicates + superseded + erased, to the "
+        "row; the partials by minute and by hour hold every value of silver's metrics.",
     )
 
     @dg.multi_asset(

@@ -17,6 +17,7 @@ from telemetry_assets.lakehouse.schemas import failures, silver_model
 from telemetry_assets.lakehouse.tables import (
     DUPLICATES,
     QUARANTINE,
+    SUPERSEDED,
     bronze_table,
     silver_table,
 )
@@ -25,10 +26,11 @@ from telemetry_contracts.registry import Registry
 
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
+SUPERSEDED_KEY = dg.AssetKey(["silver", "superseded"])
 CONTRACT_CHECK = "contract"
 WARNINGS_CHECK = "warnings"
 OVERTAKEN = "overtaken_hours"
-"""Metadata of silver: hours to refine again, because copies of their events arrived before them."""
+"""Metadata of silver: hours to refine again, for copies that arrived before or corrections."""
 
 _SAMPLE = 5
 
@@ -124,8 +126,12 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
         found, valid_hours, warned_hours = {}, {}, {}
         for hours in lake.lake.groups(context.partition_keys):
             lake.lake.look_back(source, hours)
-            split = {hour: lake.lake.refined(source, hour) for hour in hours}
-            kept = {hour: refined.silver for hour, refined in split.items()}
+            split = {}
+            # The last hour first: what it corrects is known when the hours before it are refined.
+            for hour in sorted(hours, reverse=True):
+                split[hour] = lake.lake.refined(source, hour)
+                lake.lake.write_corrections(source, hour)
+            kept = {hour: split[hour].silver for hour in hours}
             version = lake.lake.write_hours(silver_table(current), kept)
             overtaken = lake.lake.overtaken_hours(source, hours)
             stored = lake.lake.stored(silver_table(current), hours)
@@ -134,6 +140,7 @@ def silver_asset(contract: Contract) -> dg.AssetsDefinition:
                     **rows_metadata(refined.silver.height, version),
                     "quarantined": refined.quarantine.height,
                     "duplicates": refined.duplicates.height,
+                    "superseded": refined.superseded.height,
                     **_versions(current, refined.silver),
                     **({OVERTAKEN: " ".join(overtaken[hour])} if overtaken[hour] else {}),
                 }
@@ -163,14 +170,16 @@ def _warnings_check(silver: dg.AssetKey, outcomes: pl.DataFrame) -> dg.AssetChec
 
 
 def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
-    """Build `silver/quarantine` and `silver/duplicates`, over all sources."""
+    """Build `silver/quarantine`, `silver/duplicates` and `silver/superseded`, over all sources."""
     bronze = [bronze_key(source) for source in registry.sources]
-    tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES}
+    tables = {QUARANTINE_KEY: QUARANTINE, DUPLICATES_KEY: DUPLICATES, SUPERSEDED_KEY: SUPERSEDED}
     descriptions = {
         QUARANTINE_KEY: "Events that break a rule, with every reason; personal values are tokens. "
         "In SQL: `marts.rpt_quarantine`, one row for each event and reason. The job "
         "`replay_quarantined` judges them again by today's contracts.",
         DUPLICATES_KEY: "Events whose id had landed before, and the event that came first.",
+        SUPERSEDED_KEY: "Events that a correction replaced or deleted, and deletions themselves. "
+        "Their former values are in bronze.",
     }
 
     @dg.multi_asset(
@@ -200,6 +209,11 @@ def exceptions_asset(registry: Registry) -> dg.AssetsDefinition:
         for group in lake.lake.groups(context.partition_keys):
             split = {hour: [lake.lake.refined(each, hour) for each in sources] for hour in group}
             for key, hours in found.items():
+                if key == SUPERSEDED_KEY:
+                    for hour in group:
+                        frame, written = lake.lake.write_superseded(hour, sources)
+                        hours[hour] = rows_metadata(frame.height, written)
+                    continue
                 rows = {
                     hour: lake.lake.together(tables[key], [_exceptions(key, of) for of in refined])
                     for hour, refined in split.items()

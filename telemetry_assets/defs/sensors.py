@@ -14,6 +14,7 @@ from telemetry_assets.defs.refinement import (
     DUPLICATES_KEY,
     OVERTAKEN,
     QUARANTINE_KEY,
+    SUPERSEDED_KEY,
     bronze_key,
     silver_checks,
     silver_key,
@@ -176,7 +177,7 @@ def _request(
 def selected_keys(registry: Registry, marts: Mapping[dg.AssetKey, set[str]]) -> list[dg.AssetKey]:
     """Return every asset of the refinement job."""
     per_source = [key(source) for source in registry.sources for key in (bronze_key, silver_key)]
-    exceptions = (QUARANTINE_KEY, DUPLICATES_KEY)
+    exceptions = (QUARANTINE_KEY, DUPLICATES_KEY, SUPERSEDED_KEY)
     return [*per_source, *exceptions, *TABLES, *warehouse_keys(registry), *marts]
 
 

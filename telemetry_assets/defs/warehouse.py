@@ -22,6 +22,7 @@ from telemetry_assets.lakehouse.tables import (
     METRIC_PARTIALS,
     QUARANTINE,
     RULE_OUTCOMES,
+    SUPERSEDED,
     silver_table,
 )
 from telemetry_assets.lakehouse.warehouse import create_tables, replace_registry, warehouse_load
@@ -56,6 +57,7 @@ def _loads(registry: Registry) -> list[_Load]:
         *events,
         (schema.QUARANTINED, QUARANTINE, refinement.QUARANTINE_KEY),
         (schema.DUPLICATED, DUPLICATES, refinement.DUPLICATES_KEY),
+        (schema.SUPERSEDED_EVENTS, SUPERSEDED, refinement.SUPERSEDED_KEY),
         (schema.PARTIALS, METRIC_PARTIALS, gold.PARTIALS_KEY),
         (schema.HOURS, HOUR_PARTIALS, gold.HOURS_KEY),
         (schema.PROFILES, DEVICE_PROFILES, gold.PROFILES_KEY),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from telemetry_assets.lakehouse.tables import silver_table
+from telemetry_contracts.contract import CORRECTS_KEY
 from telemetry_platform.clock import HOUR, hour_key, hour_start
 from telemetry_platform.delta import open_table, partition_sizes, scan_table
 from telemetry_platform.layout import LANDING_EVENTS, RECEIVED_HOUR, SOURCE
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from telemetry_platform.delta import Partition
     from telemetry_platform.settings import Settings
 
+# Within another value of the payload the quotation marks would be escaped.
+_CORRECTING = f'"{CORRECTS_KEY}":'
 _ARRIVAL_COLUMNS = ("event_id", "receipt_id", "received_at", RECEIVED_HOUR)
 
 
@@ -52,6 +55,34 @@ def earlier_arrivals(
     return scan_table(landing, where, schema).join(_among(ids), on="event_id", how="semi").collect()
 
 
+def events_before(landing: DeltaTable, source: str, hour: str, ids: pl.Series) -> pl.DataFrame:
+    """Return where events landed before `hour` that have one of `ids`; corrections are no events.
+
+    It looks through all hours, and so takes the longer the more has landed.
+
+    Returns:
+        Columns `event_id` and `received_hour`, one row for each hour of an event.
+    """
+    names = ("event_id", RECEIVED_HOUR)
+    schema = pl.Schema(dict.fromkeys(names, pl.String))
+    before = partition_sizes(landing).filter(
+        pl.col(SOURCE) == source, pl.col(RECEIVED_HOUR) < pl.lit(hour)
+    )
+    if ids.is_empty() or before.is_empty():
+        return schema.to_frame()
+    hours = before[RECEIVED_HOUR].to_list()
+    for columns in (names, (*names, "payload")):
+        # Payloads are much to read: only of hours that have such an id.
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: hours}
+        rows = scan_table(landing, where, pl.Schema(dict.fromkeys(columns, pl.String)))
+        found = rows.join(_among(ids), on="event_id", how="semi").collect()
+        hours = found[RECEIVED_HOUR].unique().to_list()
+        if not hours:
+            return schema.to_frame()
+    events = found.filter(~pl.col("payload").str.contains(_CORRECTING, literal=True))
+    return events.select(names).unique().sort(names)
+
+
 def later_hours(
     settings: Settings, contract: Contract, ids: Mapping[str, pl.Series]
 ) -> dict[str, list[str]]:
@@ -73,8 +104,12 @@ def later_hours(
     hours = refined.filter((refined > min(ids)) & (refined <= last[max(ids)])).to_list()
     if not hours:
         return {hour: [] for hour in ids}
-    schema = pl.Schema({name: table.schema[name] for name in ("event_id", RECEIVED_HOUR)})
-    held = scan_table(delta, {RECEIVED_HOUR: hours}, schema)
+    names = ("event_id", RECEIVED_HOUR, "correction_id")
+    schema = pl.Schema({name: table.schema[name] for name in names})
+    # A replacement has the id of what it replaces, which is no copy of it.
+    held = scan_table(delta, {RECEIVED_HOUR: hours}, schema).filter(
+        pl.col("correction_id").is_null()
+    )
     shared = held.join(_among(sought), on="event_id", how="semi").collect()
     there = pl.col(RECEIVED_HOUR)
     return {

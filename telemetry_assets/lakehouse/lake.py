@@ -9,29 +9,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
-from deltalake.exceptions import DeltaError
 
+from telemetry_assets.lakehouse.accounting import account, count_accepted
 from telemetry_assets.lakehouse.aggregating import required_columns
 from telemetry_assets.lakehouse.arrivals import earlier_arrivals, hours_before, later_hours
+from telemetry_assets.lakehouse.correcting import Elsewhere
+from telemetry_assets.lakehouse.correction_hours import corrected_otherwise, elsewhere
+from telemetry_assets.lakehouse.correction_log import CorrectionLog
 from telemetry_assets.lakehouse.hourly_tables import ROWS_KEPT, HourlyTables
 from telemetry_assets.lakehouse.reference import DeviceRegistry
 from telemetry_assets.lakehouse.refining import Refined, refine
 from telemetry_assets.lakehouse.tables import (
-    DUPLICATES,
-    HOUR_PARTIALS,
-    LEDGER,
-    METRIC_PARTIALS,
-    QUARANTINE,
+    CORRECTIONS,
+    SUPERSEDED,
     bronze_table,
     silver_table,
 )
 from telemetry_contracts.frames import parse_payload
-from telemetry_platform.clock import utc_now
 from telemetry_platform.delta import (
     Partition,
-    count_partition,
     ensure_table,
-    open_table,
     partition_sizes,
     replace_partition,
     scan_table,
@@ -40,7 +37,6 @@ from telemetry_platform.layout import (
     LANDING_EVENTS,
     RECEIVED_HOUR,
     SOURCE,
-    Table,
     landing_input,
 )
 
@@ -72,6 +68,8 @@ class Lake(HourlyTables):
         self._refined: dict[tuple[str, str, int], Refined] = {}
         self._earlier: dict[tuple[str, str], tuple[pl.DataFrame, pl.DataFrame]] = {}
         self._before: dict[tuple[str, str], pl.DataFrame] = {}
+        self._elsewhere: dict[tuple[str, str], Elsewhere] = {}
+        self._corrections = CorrectionLog(settings)
         self._landing: DeltaTable | None = None
         self._accepted: dict[tuple[str, str, int], int] = {}
         self._devices = DeviceRegistry(settings)
@@ -152,7 +150,10 @@ class Lake(HourlyTables):
             noted = self._noted(source, hour)
             self._before[source, hour] = before
             self._forget_refined(hour)
-            self._refined[key] = refine(bronze, earlier, contract, self._known(contract), noted)
+            elsewhere = self._known_elsewhere(source, hour, bronze)
+            self._elsewhere[source, hour] = elsewhere
+            devices = self._known(contract)
+            self._refined[key] = refine(bronze, earlier, contract, devices, noted, elsewhere)
         return self._refined[key]
 
     def _forget_refined(self, hour: str) -> None:
@@ -168,17 +169,42 @@ class Lake(HourlyTables):
         """Split what has landed in one hour by today's contract, and write nothing."""
         contract = self.registry[source]
         landing = self._landing_table()
-        bronze = self._parsed(landing, source, hour)
+        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
+        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
+        bronze = parse_payload(landed, contract)
         before = hours_before(landing, contract, hour)
         earlier = earlier_arrivals(landing, contract, before, bronze["event_id"])
-        return refine(bronze, earlier, contract, self._known(contract), landing.version())
+        elsewhere = self._known_elsewhere(source, hour, bronze)
+        devices = self._known(contract)
+        return refine(bronze, earlier, contract, devices, landing.version(), elsewhere)
+
+    def write_superseded(self, hour: str, sources: list[str]) -> tuple[pl.DataFrame, int | None]:
+        """Replace the hour of `silver/superseded`; returns its rows and the version, if any.
+
+        Corrections are rare: an hour without any is not written.
+        """
+        frames = [self.refined(source, hour).superseded for source in sources]
+        rows = self.together(SUPERSEDED, frames)
+        version = self._corrections.replace(SUPERSEDED, rows, hour, sources)
+        self.keep(SUPERSEDED, hour, version or 0, rows, sources)
+        return rows, version
+
+    def write_corrections(self, source: str, hour: str) -> None:
+        """Replace what the corrections of an hour came to.
+
+        Do so before `overtaken` is asked, and before earlier hours are refined: these follow then.
+        """
+        rows = self.refined(source, hour).corrections
+        self._corrections.replace(CORRECTIONS, rows, hour, [source])
 
     def overtaken(self, source: str, hour: str) -> list[str]:
-        """Return the hours whose silver keeps an event of which a copy arrived earlier.
+        """Return the hours whose silver is out of date by what has landed in other hours.
 
-        Events join an hour that is over when a spool drains or refused ones are put right; the
-        hours after it were refined without them. Call this once silver of `hour` is written:
-        `hour` itself is among the hours when an earlier one grew meanwhile.
+        It keeps an event of which a copy arrived earlier, or does not follow a correction. Events
+        join an hour that is over when a spool drains or refused ones are put right, and later hours
+        were refined without them; a correction is about hours that are over. Call this once silver
+        of `hour` and its corrections are written: `hour` itself is among the hours when another
+        one grew meanwhile.
         """
         return self.overtaken_hours(source, [hour])[hour]
 
@@ -186,15 +212,23 @@ class Lake(HourlyTables):
         """Return, for each of these hours, what `overtaken` returns."""
         contract, landing = self.registry[source], self._landing_table()
         table = bronze_table(contract)
-        ids = {hour: self.columns(table, hour, ["event_id"])["event_id"] for hour in hours}
-        found = later_hours(self.settings, contract, ids)
+        bronze = {hour: self.columns(table, hour, ["event_id", "corrects"]) for hour in hours}
+        ids = {hour: rows["event_id"] for hour, rows in bronze.items()}
+        copied = later_hours(self.settings, contract, ids)
+        found = {hour: {*others} for hour, others in copied.items()}
+        self._corrections.look()
         for hour in hours:
+            relied_on = self._elsewhere.get((source, hour), Elsewhere())
+            found[hour] |= corrected_otherwise(
+                self._corrections, contract, hour, bronze[hour], relied_on
+            )
             before = hours_before(landing, contract, hour)
             if not before.equals(self._before.get((source, hour), before.clear())):
-                kept = self.silver(source, hour, ["event_id"])["event_id"]
-                if not earlier_arrivals(landing, contract, before, kept).is_empty():
-                    found[hour].insert(0, hour)
-        return found
+                kept = self.silver(source, hour, ["event_id", "correction_id"])
+                ours = kept.filter(pl.col("correction_id").is_null())["event_id"]
+                if not earlier_arrivals(landing, contract, before, ours).is_empty():
+                    found[hour].add(hour)
+        return {hour: sorted(others) for hour, others in found.items()}
 
     def silver(self, source: str, hour: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return silver rows of one hour, all columns or some."""
@@ -219,33 +253,10 @@ class Lake(HourlyTables):
         Each figure is read from its own table, so that a row lost between two layers shows; `made`
         has the rows, by path, of tables that are being written with the ledger.
         """
-        made = made or {}
-        metrics = [column.name for column in self.registry[source].metrics]
-        here: Partition = {RECEIVED_HOUR: hour}
-        ours: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        silver = silver_table(self.registry[source])
-        row = {
-            SOURCE: source,
-            RECEIVED_HOUR: hour,
-            "accepted": self._count_accepted(source, hour),
-            "silver": self.count(silver, here),
-            "quarantined": self.count(QUARANTINE, ours),
-            "duplicates": self.count(DUPLICATES, ours),
-            "erased": 0,
-            "metric_values": _values(self.gold_input(source, hour).select(metrics)),
-            "minute_values": self._aggregated(METRIC_PARTIALS, source, hour, made),
-            "hour_values": self._aggregated(HOUR_PARTIALS, source, hour, made),
-            "refined_at": utc_now(),
-        }
-        return pl.DataFrame([row], schema=LEDGER.schema)
-
-    def _aggregated(
-        self, table: Table, source: str, hour: str, made: Mapping[str, pl.DataFrame]
-    ) -> int:
-        """Count the values that one source's partials of an hour hold."""
-        rows = made[table.path].lazy() if table.path in made else self.scan(table, hour, [source])
-        held = rows.filter(pl.col(SOURCE) == source).select(pl.col("n").sum())
-        return int(held.collect().item())
+        contract = self.registry[source]
+        accepted = self._count_accepted(source, hour)
+        superseded = self._corrections.superseded(source, hour)
+        return account(self, contract, hour, (accepted, superseded), made or {})
 
     def _noted(self, source: str, hour: str) -> int | None:
         """Return the landing version that bronze was derived from."""
@@ -257,25 +268,15 @@ class Lake(HourlyTables):
         return None if bronze is None else bronze.transaction_version(landing_input(source, hour))
 
     def _count_accepted(self, source: str, hour: str) -> int:
-        """Count what had landed when bronze was derived; all of it once that log is cleaned up."""
+        """Count what had landed when bronze was derived."""
         noted = self._noted_in_log(source, hour)
         if noted is not None and (source, hour, noted) in self._accepted:
             return self._accepted[source, hour, noted]
-        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        try:
-            landing = open_table(self.settings, LANDING_EVENTS.path, noted)
-        except DeltaError:
-            landing = None
-        # A version whose log is gone may be told as a missing table, too.
-        if landing is None:
-            landing = open_table(self.settings, LANDING_EVENTS.path)
-        return count_partition(landing, where)
+        return count_accepted(self.settings, source, hour, noted)
 
-    def _parsed(self, landing: DeltaTable, source: str, hour: str) -> pl.DataFrame:
-        """Return what landed in one hour as typed columns."""
-        where: Partition = {SOURCE: source, RECEIVED_HOUR: hour}
-        landed = scan_table(landing, where, LANDING_EVENTS.schema).collect()
-        return parse_payload(landed, self.registry[source])
+    def _known_elsewhere(self, source: str, hour: str, bronze: pl.DataFrame) -> Elsewhere:
+        """Return what other hours know that decides about corrections in this one."""
+        return elsewhere(self._corrections, self._landing_table, source, hour, bronze)
 
     def _known(self, contract: Contract) -> pl.DataFrame | None:
         """Return the registered devices when the contract asks for them."""
@@ -288,7 +289,3 @@ class Lake(HourlyTables):
         else:
             self._landing.update_incremental()
         return self._landing
-
-
-def _values(columns: pl.DataFrame) -> int:
-    return sum(column.count() for column in columns.iter_columns())

@@ -211,7 +211,7 @@ def _selected(quarantine: pl.DataFrame, selection: Selection) -> bool:
 
 
 def _judged(lake: Lake, source: str, hour: str, quarantine: pl.DataFrame) -> pl.DataFrame:
-    silver = lake.silver(source, hour, ["event_id"])
+    silver = lake.silver(source, hour, ["event_id", "correction_id"])
     judged = differences(quarantine, silver, lake.rehearsed(source, hour))
     return counted(judged).with_columns(
         **_lit(

@@ -15,13 +15,14 @@ from telemetry_platform.postgres import connect
 if TYPE_CHECKING:
     from telemetry_platform.settings import Settings
 
-_FATES = ("silver", "quarantined", "duplicates", "erased")
-LOADED = ("silver", "quarantined", "duplicates", "minute_values", "hour_values")
+_FATES = ("silver", "quarantined", "duplicates", "superseded", "erased")
+LOADED = ("silver", "quarantined", "duplicates", "superseded", "minute_values", "hour_values")
 """Figures of the ledger that the warehouse must come to as well."""
 
 _TABLES = {
     "quarantined": "quarantine",
     "duplicates": "duplicates",
+    "superseded": "superseded",
     "minute_values": "metric_partials",
     "hour_values": "hour_partials",
 }

@@ -23,7 +23,7 @@ def differences(quarantine: pl.DataFrame, silver: pl.DataFrame, fresh: Refined) 
 
     Args:
         quarantine: Rows of `silver/quarantine`, at least `event_id` and `rules`.
-        silver: Rows of `silver/<source>`, at least `event_id`.
+        silver: Rows of `silver/<source>`, at least `event_id` and `correction_id`.
         fresh: What refining gives now.
 
     Returns:
@@ -35,13 +35,15 @@ def differences(quarantine: pl.DataFrame, silver: pl.DataFrame, fresh: Refined) 
     before = pl.concat(
         [
             quarantine.select("event_id", "rules"),
-            silver.select("event_id", nothing.alias("rules")),
+            silver.select(_landed_as(), nothing.alias("rules")),
         ]
     )
     now = pl.concat(
         [
             fresh.quarantine.select("event_id", pl.col("rules").alias("rules_now")),
-            fresh.silver.select("event_id", nothing.alias("rules_now")),
+            fresh.silver.select(_landed_as(), nothing.alias("rules_now")),
+            # A correction says where these are, not a rule.
+            fresh.superseded.select("event_id", nothing.alias("rules_now")),
         ]
     )
     copies = fresh.duplicates.select("event_id", pl.lit(value=True).alias("copy")).unique()
@@ -65,6 +67,11 @@ def differences(quarantine: pl.DataFrame, silver: pl.DataFrame, fresh: Refined) 
         .filter(pl.col("outcome").is_not_null())
         .select("event_id", "rules", "outcome", pl.col("rules_now").fill_null(nothing))
     )
+
+
+def _landed_as() -> pl.Expr:
+    """Return the id with which a row of silver landed: a replacement has that of its event."""
+    return pl.coalesce("correction_id", "event_id").alias("event_id")
 
 
 def changes(judged: pl.DataFrame) -> bool:

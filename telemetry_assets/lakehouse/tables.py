@@ -99,6 +99,48 @@ DUPLICATES = Table(
 """One row per landed event whose id had landed before, and the event it lost to."""
 
 
+SUPERSEDED = Table(
+    "silver/superseded",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "event_id": pl.String,
+        "corrected_event_id": pl.String,
+        "device_id": pl.String,
+        "event_time": UTC_TIME,
+        "received_at": UTC_TIME,
+        "receipt_id": pl.String,
+        "fate": pl.String,
+        "correction_id": pl.String,
+        "correction_receipt_id": pl.String,
+        "correction_received_at": UTC_TIME,
+    },
+)
+"""One row per landed event that a correction took out of silver, and per deletion.
+
+`event_id` is what landed, `corrected_event_id` the event it is a version of; `fate` is one of
+`correcting`. `correction_*` is the correction that holds now; bronze keeps the former values.
+"""
+
+CORRECTIONS = Table(
+    "silver/corrections",
+    {
+        SOURCE: pl.String,
+        RECEIVED_HOUR: pl.String,
+        "correction_id": pl.String,
+        "corrected_event_id": pl.String,
+        "correction": pl.String,
+        "outcome": pl.String,
+        "received_at": UTC_TIME,
+        "receipt_id": pl.String,
+    },
+)
+"""One row per correction that landed: `replace` or `delete`, and an outcome of `correcting`.
+
+Small. Hours look here for what became of their events later.
+"""
+
+
 def _partials(name: str, bucket: str) -> Table:
     return Table(
         name,
@@ -149,6 +191,7 @@ LEDGER = Table(
         "silver": pl.Int64,
         "quarantined": pl.Int64,
         "duplicates": pl.Int64,
+        "superseded": pl.Int64,
         "erased": pl.Int64,
         "metric_values": pl.Int64,
         "minute_values": pl.Int64,

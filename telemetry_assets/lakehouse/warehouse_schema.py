@@ -19,6 +19,7 @@ from telemetry_assets.lakehouse.tables import (
     QUARANTINE,
     QUARANTINE_REPLAYS,
     RULE_OUTCOMES,
+    SUPERSEDED,
 )
 from telemetry_contracts.contract import Contract
 from telemetry_contracts.frames import UTC_TIME, WALL_TIME, silver_schema
@@ -45,7 +46,7 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
 _REQUIRED = frozenset(
     {SOURCE, RECEIVED_HOUR, "device_id", "event_time", "metric", "event_minute", "event_hour", "n"}
 )
-_NULLABLE_HERE = {"quarantine", "rejected", "files", "file_errors"}
+_NULLABLE_HERE = {"quarantine", "rejected", "files", "file_errors", "superseded"}
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,11 @@ QUARANTINED = WarehouseTable(
 DUPLICATED = WarehouseTable(
     "duplicates", _loaded(DUPLICATES.columns), indexes=(_BY_HOUR, Index("event_id"))
 )
+SUPERSEDED_EVENTS = WarehouseTable(
+    "superseded",
+    _loaded(SUPERSEDED.columns),
+    indexes=(_BY_HOUR, Index("event_id"), Index("corrected_event_id"), Index("correction_id")),
+)
 REJECTED = WarehouseTable(
     "rejected",
     _loaded(
@@ -243,7 +249,7 @@ QUARANTINE_ATTEMPTS = WarehouseTable(
 """Replaced whole by each replay, like a registry."""
 
 HOURLY = (
-    *(PARTIALS, HOURS, PROFILES, QUARANTINED, DUPLICATED),
+    *(PARTIALS, HOURS, PROFILES, QUARANTINED, DUPLICATED, SUPERSEDED_EVENTS),
     *(REJECTED, FILES, FILE_ERRORS, LEDGERS, OUTCOMES),
 )
 REGISTRIES = (DEVICES, USERS)

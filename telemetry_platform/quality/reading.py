@@ -60,7 +60,7 @@ RULES: LiteralString = """
 """
 WRONG: LiteralString = """
     SELECT
-        source, received_hour, accepted, silver, quarantined, duplicates, erased,
+        source, received_hour, accepted, silver, quarantined, duplicates, superseded, erased,
         warehouse_rows, mart_rows, unaccounted,
         count(*) OVER ()
     FROM hours

@@ -113,6 +113,7 @@ class WrongHour:
     silver: int
     quarantined: int
     duplicates: int
+    superseded: int
     erased: int
     warehouse_rows: int
     mart_rows: int

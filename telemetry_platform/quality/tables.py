@@ -104,6 +104,7 @@ def wrong_hours(shown: Sequence[WrongHour], identifier: str) -> Markup:
         "Silver": "silver",
         "Quarantined": "quarantined",
         "Duplicates": "duplicates",
+        "Superseded": "superseded",
         "Erased": "erased",
         "Unaccounted": "unaccounted",
         "Warehouse": "warehouse_rows",

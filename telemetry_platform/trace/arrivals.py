@@ -31,6 +31,10 @@ def of_row(row: dict[str, Any], outcome: Outcome) -> Arrival:
         source_file=row.get("source_file"),
         source_row=row.get("source_row"),
         loaded_at=row.get("loaded_at"),
+        corrected_event_id=row.get("corrected_event_id"),
+        correction_id=row.get("correction_id"),
+        correction_receipt_id=row.get("correction_receipt_id"),
+        fate=row.get("fate"),
     )
 
 

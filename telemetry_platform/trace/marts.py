@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _FROM_EVENTS: LiteralString = """
     SELECT source, to_char(received_hour, 'YYYY-MM-DD"T"HH24') AS received_hour, event_id,
-        receipt_id, received_at, device_id, event_time, source_file, source_row, loaded_at
+        receipt_id, received_at, device_id, event_time, source_file, source_row, loaded_at,
+        correction_id
     FROM marts.fct_events
 """
 _FROM_QUARANTINE: LiteralString = """
@@ -28,6 +29,12 @@ _FROM_DUPLICATES: LiteralString = """
     SELECT source, to_char(received_hour, 'YYYY-MM-DD"T"HH24') AS received_hour, event_id,
         receipt_id, received_at, first_receipt_id, first_received_at
     FROM marts.rpt_duplicates
+"""
+_FROM_SUPERSEDED: LiteralString = """
+    SELECT source, to_char(received_hour, 'YYYY-MM-DD"T"HH24') AS received_hour, event_id,
+        receipt_id, received_at, device_id, event_time, corrected_event_id, fate, correction_id,
+        correction_receipt_id
+    FROM marts.rpt_superseded
 """
 _METRICS: LiteralString = """
     SELECT 'agg_metric_minutes' AS mart, metric, event_minute AS begins, n, average
@@ -79,6 +86,14 @@ class Marts:
         """Return the later arrivals of events, which silver left out."""
         return self._rows(_FROM_DUPLICATES + " WHERE event_id = ANY(%s)", (list(event_ids),))
 
+    def superseded(self, event_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return superseded versions of events, by any id that they or their correction have."""
+        query = (
+            " WHERE event_id = ANY(%(ids)s) OR corrected_event_id = ANY(%(ids)s)"
+            " OR correction_id = ANY(%(ids)s)"
+        )
+        return self._rows(_FROM_SUPERSEDED + query, {"ids": list(event_ids)})
+
     def counts(self, receipt: str, hours: Collection[datetime]) -> dict[str, int]:
         """Count the events of a receipt by outcome; `hours` are those it can have arrived in."""
         (row,) = self._rows(
@@ -88,7 +103,9 @@ class Marts:
                 (SELECT count(DISTINCT event_id) FROM marts.rpt_quarantine
                  WHERE received_hour = ANY(%(hours)s) AND receipt_id = %(receipt)s) AS quarantined,
                 (SELECT count(*) FROM marts.rpt_duplicates
-                 WHERE received_hour = ANY(%(hours)s) AND receipt_id = %(receipt)s) AS duplicate
+                 WHERE received_hour = ANY(%(hours)s) AND receipt_id = %(receipt)s) AS duplicate,
+                (SELECT count(*) FROM marts.rpt_superseded
+                 WHERE received_hour = ANY(%(hours)s) AND receipt_id = %(receipt)s) AS superseded
             """,
             {"receipt": receipt, "hours": list(hours)},
         )
@@ -104,6 +121,10 @@ class Marts:
                  LIMIT %(limit)s)
                 UNION ALL
                 (SELECT event_id, 1 FROM marts.rpt_duplicates
+                 WHERE received_hour = ANY(%(hours)s) AND receipt_id = %(receipt)s
+                 LIMIT %(limit)s)
+                UNION ALL
+                (SELECT event_id, 1 FROM marts.rpt_superseded
                  WHERE received_hour = ANY(%(hours)s) AND receipt_id = %(receipt)s
                  LIMIT %(limit)s)
                 UNION ALL

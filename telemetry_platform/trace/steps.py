@@ -16,6 +16,8 @@ class Outcome(StrEnum):
     KEPT = "kept"
     QUARANTINED = "quarantined"
     DUPLICATE = "duplicate"
+    SUPERSEDED = "superseded"
+    """A correction replaced or deleted it, or it is a deletion."""
     REJECTED = "rejected"
     REPAIRED = "repaired"
     """Refused by the edge, and put right by a replay since."""
@@ -103,6 +105,9 @@ class Arrival:
     """One event under one receipt.
 
     Attributes:
+        corrected_event_id: The event that it is a version of, when a correction was made.
+        correction_id: The correction that superseded it; of a kept event, the one that brought it.
+        fate: `replaced`, `deleted` or `deletion` of what is superseded.
         event_index: Place in the post of an event that the edge refused; those have no id.
         mart_rows: Metrics of the minute, hour and day that the event falls into.
     """
@@ -120,6 +125,10 @@ class Arrival:
     source_row: int | None = None
     reasons: list[Reason] = field(default_factory=list)
     first: First | None = None
+    corrected_event_id: str | None = None
+    correction_id: str | None = None
+    correction_receipt_id: str | None = None
+    fate: str | None = None
     loaded_at: datetime | None = None
     steps: list[Step] = field(default_factory=list)
     mart_rows: list[MartRow] = field(default_factory=list)
@@ -141,6 +150,9 @@ class Arrival:
             "source_row": self.source_row,
             "reasons": [vars(reason) for reason in self.reasons],
             "first": vars(first) if first else None,
+            "corrected_event_id": self.corrected_event_id,
+            "correction_id": self.correction_id,
+            "fate": self.fate,
             "steps": [step.document() for step in self.steps],
             "mart_rows": [vars(row) for row in self.mart_rows],
         }

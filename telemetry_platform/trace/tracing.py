@@ -91,10 +91,15 @@ class Tracer:
         """Return the arrivals that silver has decided on."""
         if not event_ids:
             return []
-        kept = [arrivals.of_row(row, Outcome.KEPT) for row in self._marts.kept(event_ids)]
+        corrected = [
+            arrivals.of_row(row, Outcome.SUPERSEDED) for row in self._marts.superseded(event_ids)
+        ]
+        ids = {*event_ids}
+        ids.update(each.corrected_event_id for each in corrected if each.corrected_event_id)
+        kept = [arrivals.of_row(row, Outcome.KEPT) for row in self._marts.kept(sorted(ids))]
         duplicates = [arrivals.of_duplicate(row) for row in self._marts.duplicates(event_ids)]
         quarantined = arrivals.of_reasons(self._marts.quarantined(event_ids))
-        return [*kept, *quarantined, *duplicates]
+        return [*kept, *quarantined, *duplicates, *corrected]
 
     def _unjudged(self, event_id: str, trace: Trace) -> list[Arrival]:
         """Return arrivals in hours that have grown since they were refined."""
@@ -117,7 +122,11 @@ class Tracer:
     def _follow(self, arrival: Arrival, row: dict[str, Any] | None = None) -> None:
         """Add the steps of an arrival, and what only landing knows of it."""
         if self._lake is not None and row is None and arrival.event_id:
-            rows = self._lake.events.of_event(arrival.event_id, arrival.source, arrival.received_at)
+            landed_as = arrival.event_id
+            if arrival.outcome is Outcome.KEPT:
+                # A replacement is kept under the id of its event.
+                landed_as = arrival.correction_id or landed_as
+            rows = self._lake.events.of_event(landed_as, arrival.source, arrival.received_at)
             same = rows.filter(rows["receipt_id"] == arrival.receipt_id)
             row = next(iter(same.rows(named=True)), None)
             if row is None:
@@ -147,7 +156,8 @@ class Tracer:
         judged = [each for each in self._judged(ids) if each.receipt_id == wanted.text]
         trace = Trace(wanted.text, wanted.kind, wanted.at, [])
         rejected = self._rejected(refused, wanted)
-        waiting = _not_among(rows, ids, limit)
+        corrections = [each.correction_id for each in judged if each.outcome is Outcome.KEPT]
+        waiting = _not_among(rows, [*ids, *filter(None, corrections)], limit)
         trace.arrivals = [*rejected, *arrivals.stopped_first(judged), *waiting]
         if not trace.arrivals or not all(self._sees(each.source) for each in trace.arrivals):
             raise NotFound(_nothing_under_receipt(wanted))

@@ -101,6 +101,7 @@ def _silver(lake: LakeSide | None, arrival: Arrival, bronze: Step) -> Step:
     table = {
         Outcome.QUARANTINED: "silver/quarantine",
         Outcome.DUPLICATE: "silver/duplicates",
+        Outcome.SUPERSEDED: "silver/superseded",
     }.get(arrival.outcome, f"silver/{arrival.source}")
     where = hour if table == f"silver/{arrival.source}" else hour | {SOURCE: arrival.source}
     commit = None
@@ -109,7 +110,7 @@ def _silver(lake: LakeSide | None, arrival: Arrival, bronze: Step) -> Step:
     if arrival.outcome is Outcome.WAITING:
         commit = None
     step = _written("silver", table, commit, lake, arrival, decision(arrival))
-    if arrival.outcome not in {Outcome.QUARANTINED, Outcome.DUPLICATE}:
+    if arrival.outcome not in {Outcome.QUARANTINED, Outcome.DUPLICATE, Outcome.SUPERSEDED}:
         return step
     return Step(
         step.name, State.STOPPED, step.at, step.table, step.version, detail=decision(arrival)
@@ -160,6 +161,12 @@ def decision(arrival: Arrival) -> str:
             f"lost to the arrival of {clock(first.received_at)} under {first.receipt_id} "
             f"(hour {first.received_hour})"
         )
+    if arrival.outcome is Outcome.SUPERSEDED:
+        if arrival.fate == "deletion":
+            return f"deletes {arrival.corrected_event_id}"
+        return f"{arrival.fate} by {arrival.correction_id} under {arrival.correction_receipt_id}"
+    if arrival.correction_id:
+        return f"kept: the correction {arrival.correction_id} of this event"
     return "kept: the first of its id, and it breaks no rule"
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
+from telemetry_assets.defs.refinement import OVERTAKEN
 from telemetry_assets.lakehouse.lake import Lake
-from telemetry_assets.lakehouse.tables import silver_table
+from telemetry_assets.lakehouse.tables import SUPERSEDED, silver_table
 from telemetry_platform.clock import HOUR as AN_HOUR
 from telemetry_platform.clock import hour_key, hour_start
-from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, watch
+from tests.unit.telemetry_assets.landed import HOUR, NEXT_HOUR, land, land_correction, watch
 
 if TYPE_CHECKING:
     from telemetry_contracts.registry import Registry
@@ -82,6 +83,25 @@ def test_each_hour_has_its_own_rows_counts_and_verdicts(
     assert versions == {registry["wearable"].version}
     for check in (("silver/wearable", "contract"), RECONCILIATION):
         assert verdicts(result, check) == dict.fromkeys(HOURS, True)
+
+
+def test_hours_that_run_together_follow_each_others_corrections_at_once(
+    backfill: Any, settings: Settings, registry: Registry, instance: dg.DagsterInstance
+) -> None:
+    target = "00000000-0000-7000-8000-000000000001"
+    land(settings, registry, "wearable", [watch(0, 60, event_id=target)], HOURS[0])
+    land_correction(settings, registry, "wearable", target, watch(0, 65), HOURS[1])
+    land_correction(settings, registry, "wearable", target, watch(0, 70), HOURS[2])
+    result = backfill()
+    assert verdicts(result, RECONCILIATION) == dict.fromkeys(HOURS, True)
+    lake = Lake(settings, registry)
+    rates = [lake.silver("wearable", hour)["heart_rate_bpm"].to_list() for hour in HOURS]
+    assert rates == [[], [], [70.0]]
+    assert [lake.read(SUPERSEDED, hour).height for hour in HOURS] == [1, 1, 0]
+    records = instance.fetch_materializations(dg.AssetKey(["silver", "wearable"]), limit=10).records
+    told = [each.asset_materialization.metadata for each in records if each.asset_materialization]
+    assert len(told) == len(HOURS)
+    assert not any(OVERTAKEN in metadata for metadata in told)
 
 
 def test_nothing_of_a_check_stays_planned(

@@ -123,7 +123,7 @@ def test_every_materialization_tells_its_rows(materialize: Any, filled: Settings
         for event in result.get_asset_materialization_events()
         if event.asset_key
     }
-    assert len(events) == 13
+    assert len(events) == 14
     for metadata in events.values():
         assert "dagster/partition_row_count" in metadata
     assert events["silver/wearable"]["quarantined"].value == 1

@@ -70,7 +70,7 @@ def rows(database: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
 
 def ledger(source: str, accepted: int, hour: str = HOUR) -> pl.DataFrame:
     row = {"source": source, "received_hour": hour, "accepted": accepted, "refined_at": NOON}
-    counts = dict.fromkeys(("silver", "quarantined", "duplicates", "erased"), 0)
+    counts = dict.fromkeys(("silver", "quarantined", "duplicates", "superseded", "erased"), 0)
     return pl.DataFrame([row | counts], schema=LEDGER.schema)
 
 

@@ -4,7 +4,7 @@ create schema warehouse;
 create table warehouse.mobile (
     event_id text not null, source text not null, device_id text not null,
     event_time timestamptz not null, received_at timestamptz not null,
-    received_hour timestamptz not null, receipt_id text not null, contract_version text not null,
+    received_hour timestamptz not null, receipt_id text not null, correction_id text, contract_version text not null,
     token_key_version int, shape text, source_file text, source_row bigint, extras text,
     device_model text, device_manufacturer text, device_sdk bigint, os_name text,
     battery_level_percent float8, battery_charging bool, wifi_name text, wifi_ip text,
@@ -17,7 +17,7 @@ create table warehouse.mobile (
 create table warehouse.environment (
     event_id text not null, source text not null, device_id text not null,
     event_time timestamptz not null, received_at timestamptz not null,
-    received_hour timestamptz not null, receipt_id text not null, contract_version text not null,
+    received_hour timestamptz not null, receipt_id text not null, correction_id text, contract_version text not null,
     token_key_version int, shape text, source_file text, source_row bigint, extras text,
     temperature_celsius float8, relative_humidity_percent float8, pressure_hpa float8,
     carbon_monoxide_ppm float8, lpg_ppm float8, smoke_ppm float8, illuminance_lux float8,
@@ -30,7 +30,7 @@ create table warehouse.environment (
 create table warehouse.wearable (
     event_id text not null, source text not null, device_id text not null,
     event_time timestamptz not null, received_at timestamptz not null,
-    received_hour timestamptz not null, receipt_id text not null, contract_version text not null,
+    received_hour timestamptz not null, receipt_id text not null, correction_id text, contract_version text not null,
     token_key_version int, shape text, source_file text, source_row bigint, extras text,
     heart_rate_bpm float8, step_count float8, sleep_state text, user_email text,
     heart_rate_asleep_bpm float8, time_zone text, local_time timestamp
@@ -68,6 +68,13 @@ create table warehouse.duplicates (
     received_at timestamptz, first_receipt_id text, first_received_at timestamptz
 );
 
+create table warehouse.superseded (
+    received_hour timestamptz not null, source text not null, event_id text,
+    corrected_event_id text, device_id text, event_time timestamptz, received_at timestamptz,
+    receipt_id text, fate text, correction_id text, correction_receipt_id text,
+    correction_received_at timestamptz
+);
+
 create table warehouse.rejected (
     received_hour timestamptz not null, source text not null, receipt_id text, event_index int,
     stage text, rule text, field text, message text, received_at timestamptz
@@ -76,7 +83,7 @@ create table warehouse.rejected (
 create table warehouse.ledger (
     received_hour timestamptz not null, source text not null, accepted bigint not null,
     silver bigint not null, quarantined bigint not null, duplicates bigint not null,
-    erased bigint not null, metric_values bigint, minute_values bigint, hour_values bigint,
+    superseded bigint, erased bigint not null, metric_values bigint, minute_values bigint, hour_values bigint,
     refined_at timestamptz
 );
 

@@ -222,6 +222,7 @@ def write_partition(connection: psycopg.Connection, events: list[Event], hour: i
                 "silver": count,
                 "quarantined": 0,
                 "duplicates": 0,
+                "superseded": 0,
                 "erased": 0,
                 "metric_values": values,
                 "minute_values": values,

@@ -36,6 +36,7 @@ final as (
         events.source,
         events.device_id,
         events.receipt_id,
+        events.correction_id,
         events.shape,
         events.source_file,
         events.source_row,

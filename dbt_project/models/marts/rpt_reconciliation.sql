@@ -110,6 +110,7 @@ joined as (
         coalesce(ledger.silver, 0) as silver,
         coalesce(ledger.quarantined, 0) as quarantined,
         coalesce(ledger.duplicates, 0) as duplicates,
+        coalesce(ledger.superseded, 0) as superseded,
         coalesce(ledger.erased, 0) as erased,
         coalesce(warehouse_counts.warehouse_rows, 0) as warehouse_rows,
         coalesce(mart_counts.mart_rows, 0) as mart_rows,
@@ -143,6 +144,7 @@ final as (
         silver,
         quarantined,
         duplicates,
+        superseded,
         erased,
         warehouse_rows,
         mart_rows,
@@ -153,10 +155,10 @@ final as (
         hour_values,
         warehouse_minute_values,
         warehouse_hour_values,
-        accepted - silver - quarantined - duplicates - erased as unaccounted,
+        accepted - silver - quarantined - duplicates - superseded - erased as unaccounted,
 
         ---------- booleans
-        accepted = silver + quarantined + duplicates + erased
+        accepted = silver + quarantined + duplicates + superseded + erased
         and silver = warehouse_rows
         and silver = mart_rows
         and quarantined = warehouse_quarantined

@@ -14,6 +14,7 @@ renamed as (
         source,
         device_id,
         receipt_id,
+        correction_id,
         shape,
         source_file,
         source_row,

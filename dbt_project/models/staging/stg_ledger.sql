@@ -17,6 +17,7 @@ renamed as (
         silver,
         quarantined,
         duplicates,
+        superseded,
         erased,
         metric_values,
         minute_values,

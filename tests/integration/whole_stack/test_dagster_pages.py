@@ -88,7 +88,7 @@ def accounts(stack: Settings, page: Page) -> list[dict[str, int]]:
         account = json.loads(shown[shown.index("{") : shown.index("}") + 1])
         shown_accounts.append(account)
         assert account["unaccounted"] == 0
-        kept = ("silver", "quarantined", "duplicates", "erased")
+        kept = ("silver", "quarantined", "duplicates", "superseded", "erased")
         assert account["accepted"] == sum(account[name] for name in kept)
         page.get_by_role("button", name="Close", exact=True).click()
         page.get_by_role("dialog").wait_for(state="hidden")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from telemetry_contracts.corrections import deletion, replacement
 from telemetry_contracts.frames import parse_payload
 from telemetry_contracts.reader import Reading, compile_reader
 from telemetry_contracts.tokens import KeyRing
@@ -87,3 +88,38 @@ def land(  # noqa: PLR0913, PLR0917 - hour and receipt are seldom given
     """Append events to `landing/events`."""
     table = ensure_table(settings, LANDING_EVENTS)
     landed(registry, source, events, hour, receipt).write_delta(table, mode="append")
+
+
+def land_correction(  # noqa: PLR0913, PLR0917 - when and under which key is seldom given
+    settings: Settings,
+    registry: Registry,
+    source: str,
+    target: str,
+    event: dict[str, Any] | None,
+    hour: str = NEXT_HOUR,
+    second: int = 10,
+    key: str = "",
+) -> str:
+    """Append what replaces an event by another, or deletes it without one; returns its id."""
+    received = hour_start(hour) + timedelta(seconds=second)
+    if event is None:
+        found = deletion(source, target, round(received.timestamp() * 1_000_000), key)
+    else:
+        reading = compile_reader(registry[source], KEYS).read(event)
+        assert isinstance(reading, Reading), reading
+        found = replacement(source, target, reading, key)
+    row = {
+        "event_id": found.event_ids[0],
+        "source": source,
+        "device_id": found.device_ids[0],
+        "event_time": datetime.fromtimestamp(found.event_times_us[0] / 1e6, UTC),
+        "received_at": received,
+        "received_hour": hour,
+        "payload": found.payloads[0].decode(),
+        "contract_version": registry[source].version,
+        "receipt_id": f"c-{hour}-{second:02}",
+        "token_key_version": 1,
+    }
+    table = ensure_table(settings, LANDING_EVENTS)
+    pl.DataFrame([row], schema=LANDING_EVENTS.schema).write_delta(table, mode="append")
+    return found.event_ids[0]

@@ -21,7 +21,7 @@ TOTALS = {
     "environment": Totals(sent=5, accepted=5),
 }
 FILES = [LandedFile("rcp_f", "a.csv", "environment", "landed", "", 100, 97, 1, 2)]
-FATES = {"mobile": Fates(5, 1, 1), "environment": Fates(101, 1, 0)}
+FATES = {"mobile": Fates(4, 1, 1, superseded=1), "environment": Fates(101, 1, 0)}
 
 
 def account(**changes: int) -> SourceAccount:
@@ -32,15 +32,27 @@ def account(**changes: int) -> SourceAccount:
 
 
 def test_posts_and_file_rows_are_one_account() -> None:
-    assert account() == SourceAccount("environment", 105, 102, 1, 2, 0, 0, 101, 1, 0)
+    assert account() == SourceAccount("environment", 105, 102, 1, 2, 0, 0, 101, 1, 0, 0)
     assert all(each.adds_up for each in make_accounts(TOTALS, FILES, FATES))
     assert accepted_by_source(TOTALS, FILES) == {"mobile": 7, "environment": 102}
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"in_mart": 100}, {"in_mart": 102}, {"unacknowledged": 1, "sent": 106}, {"rejected": 1}],
-    ids=["a row is missing", "a row too many", "no answer", "a refused row is missing"],
+    [
+        {"in_mart": 100},
+        {"in_mart": 102},
+        {"superseded": 1},
+        {"unacknowledged": 1, "sent": 106},
+        {"rejected": 1},
+    ],
+    ids=[
+        "a row is missing",
+        "a row too many",
+        "a former version too many",
+        "no answer",
+        "a refused row is missing",
+    ],
 )
 def test_one_row_off_is_a_failure(change: dict[str, int]) -> None:
     assert not account(**change).adds_up

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Barrier
 from typing import Any
 
 import polars as pl
@@ -201,6 +203,19 @@ def test_a_table_is_made_once_with_statistics_only_where_they_are_allowed(
     assert table.metadata().partition_columns == ["source", "received_hour"]
     configuration = table.metadata().configuration
     assert configuration["delta.dataSkippingStatsColumns"] == "received_at"
+
+
+def test_those_who_make_a_table_at_once_all_have_it(lake_settings: Settings) -> None:
+    together = Barrier(4, timeout=20)
+
+    def make(place: int) -> list[str]:
+        together.wait()
+        table = ensure_table(lake_settings, replace(NUMBERS, path=f"x/{place // 4}"))
+        return table.metadata().partition_columns
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(make, range(200)))
+    assert made == [list(NUMBERS.partition_by)] * len(made)
 
 
 def test_no_value_outside_the_allowed_statistics_reaches_the_log(lake_settings: Settings) -> None:

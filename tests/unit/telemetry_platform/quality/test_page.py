@@ -63,7 +63,7 @@ def test_no_value_of_the_report_becomes_markup() -> None:
 
 
 def test_links_and_labels_find_what_they_name() -> None:
-    wrong = WrongHour("mobile", datetime(2026, 11, 22, 9, tzinfo=UTC), 10, 8, 1, 0, 0, 8, 8, 1)
+    wrong = WrongHour("mobile", datetime(2026, 11, 22, 9, tzinfo=UTC), 10, 8, 1, 0, 0, 0, 8, 8, 1)
     read = Reader(
         render(report_of(source_of("mobile", failed=20), source_of("b", failed=3), wrong=(wrong,)))
     )
