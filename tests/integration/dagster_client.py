@@ -53,11 +53,6 @@ class DagsterClient:
             fromFailure=False,
         )
 
-    def launch_job_backfill(self, job: str, partitions: list[str]) -> str:
-        """Launch a backfill of a job as its page does; returns its id."""
-        selector = {"repositorySelector": _REPOSITORY, "partitionSetName": f"{job}_partition_set"}
-        return self._backfill(selector=selector, partitionNames=partitions)
-
     def _backfill(self, **params: Any) -> str:
         found = self._ask(
             """mutation($params: LaunchBackfillParams!) {
@@ -68,15 +63,6 @@ class DagsterClient:
         )["launchPartitionBackfill"]
         assert "backfillId" in found, found
         return found["backfillId"]
-
-    def tagged_runs(self, tag: str, value: str) -> dict[str, str]:
-        """Return the status of each run with a tag, by run id."""
-        found = self._ask(
-            """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
-                 ... on Runs { results { runId status } } } }""",
-            filter={"tags": [{"key": tag, "value": value}]},
-        )
-        return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
 
     def backfill_status(self, backfill: str) -> str:
         """Return a backfill's status."""
