@@ -36,8 +36,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 _MOBILE = "/v1/events?source=mobile"
 _GRACE_SECONDS = 60
 # Enough posts under way that commits, which these wait for, do not set the pace.
-_CONNECTIONS = 48
-_LINE_CONNECTIONS = 24
+_CONNECTIONS = 24
+_LINE_CONNECTIONS = 16
 
 
 class LostRowsError(RuntimeError):
