@@ -195,7 +195,7 @@ class Committer:
     def _gather(self, group: _Group) -> None:
         """Wait while posts keep joining: those that are being read would wait for two commits."""
         until = time.monotonic() + _LONGEST_GATHERING_SECONDS
-        joined = 0
+        joined = -1
         while joined < len(group.parts) and group.rows < _GATHERED_ROWS and not self._closing:
             joined = len(group.parts)
             if time.monotonic() > until:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from ingest_lambda import landing
 from ingest_lambda.appender import Appender, NotDurable
 from ingest_lambda.landing import Committer, FrameRows, QueueFull, Rows
 from telemetry_platform.delta import SchemaMismatch, open_table
@@ -147,3 +148,34 @@ def test_storage_that_is_gone_fails_in_time_and_recovers(
     aside.rename(lake)
     appender.append(frame)
     assert landed(settings) == [1]
+
+
+def test_a_commit_waits_while_posts_keep_joining_it(
+    committer: Committer, held: HeldAppender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.go.set()
+    joining = iter(range(2, 5))
+
+    def lull(_: float) -> None:
+        for number in joining:
+            committer.submit(rows(number))
+            return
+
+    monkeypatch.setattr(landing.time, "sleep", lull)
+    committer.submit(rows(1)).result(60)
+    assert held.heights == [4]
+
+
+def test_a_commit_does_not_wait_for_ever(
+    committer: Committer, held: HeldAppender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.go.set()
+    monkeypatch.setattr(landing, "_LONGEST_GATHERING_SECONDS", 0.0)
+    joined = []
+
+    def lull(_: float) -> None:
+        joined.append(committer.submit(rows(len(joined) + 2)))
+
+    monkeypatch.setattr(landing.time, "sleep", lull)
+    committer.submit(rows(1)).result(60)
+    assert held.heights[0] <= 2
