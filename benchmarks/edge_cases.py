@@ -128,7 +128,7 @@ def edge_compacting(runs: int, seconds: int = 20) -> list[Figure]:
             fill_closed_hours(settings)
             ready = with_key(settings, load)
             # The edge looks at every entry that another writer has put before its own first one.
-            warm = send(replace(ready, posts=100, rate=None))
+            send(replace(ready, posts=100, rate=None))
             with ThreadPoolExecutor(1) as pool:
                 work = pool.submit(
                     compact_closed_hours, settings, [LANDING_EVENTS], utc_now(), least_files=8
