@@ -16,6 +16,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from telemetry_assets.lakehouse import partitioning
 from tests.integration.warehouse_rows import DAY, METRICS, Event, insert, lake, write_partition
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Marts:
 
     def versions(self) -> list[list[tuple[Any, ...]]]:
         """The transaction that wrote each row of the tables: equal when nothing was rewritten."""
-        statement = "select xmin::text, ctid::text from {} order by 2"
+        statement = "select xmin::text, ctid::text, tableoid from {} order by 3, 2"
         return [self.query(statement.format(mart)) for mart in TABLES]
 
 
@@ -137,6 +138,7 @@ def built_project(postgres_dsn: str, invoke_dbt: Callable[..., None]) -> str:
     """A database with empty warehouse tables, and everything built and tested on them."""
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute(WAREHOUSE.read_bytes())
+        partitioning.install(connection)
     invoke_dbt("build")
     return postgres_dsn
 
