@@ -40,11 +40,14 @@ _TABLES = (
     "(kept_from date NOT NULL, set_at timestamptz NOT NULL DEFAULT now());"
 )
 _PARTITIONED = """
-SELECT format('%I.%I', n.nspname, c.relname), n.nspname, c.relname,
+SELECT format('%%I.%%I', n.nspname, c.relname), n.nspname, c.relname,
     coalesce(pg_stat_get_last_analyze_time(c.oid) < now() - interval '1 day', true)
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'p' AND n.nspname = ANY(%s) AND c.relname NOT LIKE '%%\\_\\_dbt\\_%%' ORDER BY 1
 """
+_HORIZON = "SELECT max(kept_from) FROM warehouse.retention"
+_MOVE_HORIZON = "INSERT INTO warehouse.retention (kept_from) VALUES (%s)"
+_DROP = "SELECT name, days::text, row_count, dropped FROM warehouse.drop_before(%s::regclass, %s)"
 # Below the server's `deadlock_timeout` of 1 s: who tidies gives way to those who load and read.
 _GIVE_WAY = b"SET LOCAL lock_timeout = '800ms'"
 # The warehouse goes by arrival. A device's clock may be ahead, so it keeps a day more.
@@ -96,7 +99,7 @@ def make_partitions(connection: psycopg.Connection, table: str, days: list[date]
 
 def kept_from(connection: psycopg.Connection) -> date | None:
     """Return the first day that is kept; None when nothing was ever dropped."""
-    row = connection.execute(f"SELECT max(kept_from) FROM {SCHEMA}.retention".encode()).fetchone()
+    row = connection.execute(_HORIZON).fetchone()
     return row[0] if row else None
 
 
@@ -140,9 +143,7 @@ def _move_horizon(connection: psycopg.Connection, settings: Settings, today: dat
         return before
     wanted = today - timedelta(days=settings.retention_days)
     if before is None or wanted > before:
-        connection.execute(
-            f"INSERT INTO {SCHEMA}.retention (kept_from) VALUES (%s)".encode(), (wanted,)
-        )
+        connection.execute(_MOVE_HORIZON, (wanted,))
         return wanted
     return before
 
@@ -175,11 +176,7 @@ def _given_way(
 
 
 def _drop(connection: psycopg.Connection, table: str, horizon: date) -> list[Tidied]:
-    rows = connection.execute(
-        f"SELECT name, days::text, row_count, dropped FROM {SCHEMA}.drop_before(%s::regclass, %s)"
-        .encode(),
-        (table, horizon),
-    ).fetchall()  # fmt: skip
+    rows = connection.execute(_DROP, (table, horizon)).fetchall()
     return [
         Tidied(table, "dropped" if dropped else "rows deleted", f"{name} {days}", count)
         for name, days, count, dropped in rows
@@ -193,9 +190,7 @@ def _join(connection: psycopg.Connection, table: str, _: None) -> list[Tidied]:
     return [Tidied(table, "joined", rows=row[0])] if row and row[0] else []
 
 
-def _delete(
-    connection: psycopg.Connection, table: str, limit: tuple[str, date]
-) -> list[Tidied]:
+def _delete(connection: psycopg.Connection, table: str, limit: tuple[str, date]) -> list[Tidied]:
     column, horizon = limit
     found = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
     if not (found and found[0]):

@@ -28,7 +28,8 @@ def test_it_joins_closed_hours_and_lists_them(
         land(settings, registry, "wearable", [watch(minute)])
     config = {"ops": {"compact_hours": {"config": {"least_files": 2}}}}
     done = compact_landing.execute_in_process(run_config=config, instance=instance)
-    (event,) = [e for e in done.all_events if e.event_type_value == "STEP_OUTPUT"]
+    outputs = [e for e in done.all_events if e.event_type_value == "STEP_OUTPUT"]
+    (event,) = [e for e in outputs if e.step_key == "compact_hours"]
     table = open_table(settings, LANDING_EVENTS.path)
     assert table is not None
     assert len(table.file_uris()) == 1
