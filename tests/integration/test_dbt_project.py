@@ -272,7 +272,12 @@ def test_a_mart_without_partitions_is_cut_by_day_and_loses_no_row(marts: Marts) 
 
 
 def test_what_retention_lets_go_never_comes_back_in_part(marts: Marts) -> None:
-    early = [replace(event, at=event.at - 60 * 24) for event in lake()]
+    early = [
+        replace(e, at=e.at - 60 * 24, values=e.values | {"session_id": "early"})
+        if e.source == "mobile"
+        else replace(e, at=e.at - 60 * 24)
+        for e in lake()
+    ]
     events = [*early, *(replace(e, event_id=f"{e.event_id}-now") for e in lake())]
     marts.refine([OLD, *events], *HOURS)
     kept = marts.query("select event_id from marts.fct_events where event_time >= '2026-11-22'")
