@@ -239,7 +239,7 @@ _WITHOUT_PARTITIONS = """
 
 
 def test_events_are_in_the_partition_of_their_day_however_late_they_come(marts: Marts) -> None:
-    marts.refine([*lake(), OLD], *HOURS)
+    marts.refine([*lake(), OLD], 10, 12)
     (today, last_month) = (f"{DAY:%Y%m%d}", f"{OLD.event_time:%Y%m}")
     found = dict(marts.query(_PARTITIONS))
     names = [f"marts_partitions.fct_events_{days}" for days in (last_month, "20261121", today)]
@@ -250,7 +250,7 @@ def test_events_are_in_the_partition_of_their_day_however_late_they_come(marts: 
 
 
 def test_a_question_about_a_time_opens_the_partitions_of_that_time_alone(marts: Marts) -> None:
-    marts.refine([*lake(), OLD], *HOURS)
+    marts.refine([*lake(), OLD], 10)
     question = "explain select * from marts.{} where event_time >= '{}' and event_time < '{}'"
     for mart in ("fct_events", "fct_environment_readings"):
         plan = str(marts.query(question.format(mart, DAY, DAY + timedelta(hours=1))))
@@ -279,7 +279,7 @@ def test_what_retention_lets_go_never_comes_back_in_part(marts: Marts) -> None:
         for e in lake()
     ]
     events = [*early, *(replace(e, event_id=f"{e.event_id}-now") for e in lake())]
-    marts.refine([OLD, *events], *HOURS)
+    marts.refine([OLD, *events], 10, 12)
     kept = marts.query("select event_id from marts.fct_events where event_time >= '2026-11-22'")
     tidied = tidy(marts.settings, Registry([]), today=DAY.date() + timedelta(days=1))
     assert {t.what for t in tidied} == {"dropped", "rows deleted"}
