@@ -20,6 +20,7 @@ from ingest_lambda.inbox import Inbox
 from ingest_lambda.messages import MessageIntake
 from ingest_lambda.mqtt_bridge import MqttBridge
 from ingest_lambda.probe import UnsafeStore
+from ingest_lambda.reading_pool import ReadingPool
 from ingest_lambda.version_watch import VersionWatch
 from telemetry_platform.contracts import contract_folder
 from telemetry_platform.delta_log import TableUnsuitable
@@ -47,6 +48,7 @@ def main() -> int:
     try:
         _check_tls(settings)
         edge = open_edge(settings)
+        pool = ReadingPool(settings.reading_processes, edge.keyring)
         bridge = MqttBridge(edge, MessageIntake(edge)) if settings.mqtt_url else None
     except (UnsafeStore, TableUnsuitable, DeltaError, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
@@ -83,6 +85,8 @@ def main() -> int:
         bridge.start()
     versions = VersionWatch(edge.appenders, edge.metrics)
     versions.start()
+    pool.start()
+    edge.reading.pool = pool
     contracts = ContractWatch(edge, contract_folder(settings), settings.contracts_poll_seconds)
     contracts.start()
     server = uvicorn.Server(config)
@@ -98,6 +102,7 @@ def main() -> int:
     versions.stop()
     contracts.stop()
     edge.close()
+    pool.close()
     _log.info("stopped")
     return 0 if server.started else 1
 

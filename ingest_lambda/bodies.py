@@ -38,6 +38,14 @@ _NEXT = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 _NO_JSON = "the body is neither JSON nor NDJSON"
 
 
+class Sent(NamedTuple):
+    """The body of a request as it came, and what its headers say of it."""
+
+    body: bytes
+    content_type: str = "application/json"
+    content_encoding: str = ""
+
+
 class Body(NamedTuple):
     """What a request brought, without its content coding.
 

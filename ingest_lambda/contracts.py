@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest_lambda.admission import PostReader
+from ingest_lambda.post_reader import PostReader, compile_readers
 from telemetry_contracts.registry import Registry
 from telemetry_platform.polling import Polling
 
@@ -40,12 +40,7 @@ def compile_contracts(
     found: InForce, keyring: KeyRing, before: Contracts | None = None
 ) -> Contracts:
     """Compile what a look found; readers of contracts that did not change are kept."""
-    readers = {}
-    for source, contract in found.registry.items():
-        kept = before is not None and before.registry.get(source) == contract
-        readers[source] = (
-            before.readers[source] if before and kept else PostReader(contract, keyring)
-        )
+    readers = compile_readers(found.registry, keyring, before.readers if before else {})
     return Contracts(found.registry, readers, found.refused)
 
 

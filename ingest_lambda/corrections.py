@@ -37,6 +37,7 @@ class CorrectionRoute(EventRoute):
 
     def __init__(self, edge: Edge, replays: Replays, gate: Gate) -> None:
         super().__init__(Door(PATH, None, HTTPStatus.ACCEPTED), edge, replays, gate)
+        self._max_text = edge.settings.max_decompressed_bytes
 
     async def _receive(self, call: Call) -> Answer:
         source = self._source(call)

@@ -6,7 +6,6 @@ what is answered is in the table.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -15,23 +14,16 @@ import polars as pl
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError as StoreError
 
-from ingest_lambda.admission import (
-    DECODE,
-    ReadPost,
-    Receipt,
-    Refused,
-    Verdicts,
-    event_rows,
-    judge,
-    rejected_rows,
-)
+from ingest_lambda.admission import Receipt, Verdicts, event_rows, judge, rejected_rows
 from ingest_lambda.answers import Answer, answer
 from ingest_lambda.appender import Appender, NotDurable
 from ingest_lambda.contracts import compile_contracts, log_refused
 from ingest_lambda.landing import Committer, QueueFull
 from ingest_lambda.metrics import Metrics
+from ingest_lambda.post_reader import DECODE, ReadPost, Refused
 from ingest_lambda.probe import StoreAway, StoreProof
 from ingest_lambda.problems import not_durable
+from ingest_lambda.reading import Reading
 from ingest_lambda.recent import RecentIds
 from ingest_lambda.settling import Settling
 from ingest_lambda.spool import Spool
@@ -52,15 +44,13 @@ from telemetry_platform.layout import LANDING_EVENTS, LANDING_FILES, LANDING_REJ
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ingest_lambda.bodies import Body
+    from ingest_lambda.bodies import Sent
     from telemetry_contracts.bulk import ReadEvents
     from telemetry_contracts.contract import Contract
     from telemetry_platform.layout import Table
     from telemetry_platform.settings import Settings
 
 _log = logging.getLogger(__name__)
-# Reading a longer body takes so long that other connections would feel it.
-_READ_IN_THREAD_BYTES = 250_000
 _SECONDS_UNTIL_SPOOLING = 2.0
 
 
@@ -91,6 +81,7 @@ class Edge:
         self.box = SealBox.from_file(settings.secrets_dir / "seal_keys.json")
         self.contracts = compile_contracts(InForce(registry), self.keyring)
         self.metrics.watch_contracts(lambda: len(self.contracts.refused))
+        self.reading = Reading(settings)
         self._settling = Settling()
         self.spools: dict[str, Spool] = {}
         self.appenders: list[Appender | SpoolingAppender] = []
@@ -163,25 +154,20 @@ class Edge:
             self.keyring.current_version,
         )
 
-    async def receive(self, source: str, body: Body) -> Answer:
+    async def receive(self, source: str, sent: Sent) -> Answer:
         """Judge the events of one post, make the outcome durable, and only then answer.
 
         Args:
             source: A source that has a contract.
-            body: What was posted.
+            sent: What was posted.
 
         Raises:
-            Problem: 400 or 413 when the body cannot be taken apart; 503 when it could not be made
-                durable. Nothing was acknowledged.
+            Problem: 400, 413 or 415 when the body cannot be taken apart; 503 when it could not be
+                made durable. Nothing was acknowledged.
         """
         contracts = self.contracts
         receipt = self.receipt(source, contract=contracts.registry[source])
-        read, limit = contracts.readers[source].read, self.settings.max_events_per_post
-        if len(body.text) > _READ_IN_THREAD_BYTES:
-            post = await asyncio.to_thread(read, body, limit)
-        else:
-            post = read(body, limit)
-        return await self._settle(post, receipt)
+        return await self._settle(await self.reading.read(contracts, source, sent), receipt)
 
     async def land_one(self, event: ReadEvents, receipt: Receipt) -> Answer:
         """Make an event durable that was read already, and answer as `receive` does.

@@ -1,8 +1,8 @@
 """Group commit: many posts, one Delta commit, and nobody is answered before it.
 
 A committer serves one table in one process. While a commit is under way everything that arrives
-gathers in the next group, so the group grows with the load and an idle edge commits at once. How
-one frame becomes durable exactly once is `appender`'s matter.
+gathers in the next group, so the group grows with the load; an idle edge commits within
+milliseconds. How one frame becomes durable exactly once is `appender`'s matter.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_QUEUED_ROWS = 250_000
 MAX_QUEUED_BYTES = 128 * 1024 * 1024
 _ROW_OVERHEAD_BYTES = 150
+_GATHERED_ROWS = 20_000
+_LULL_SECONDS = 0.004
+_LONGEST_GATHERING_SECONDS = 0.04
 CROWD = 16
 """Posts that together need not wait for more."""
 
@@ -149,9 +152,10 @@ class Committer:
                 self._open = (group, self._worker.submit(self._commit, group))
             group, done = self._open
             group.parts.append(rows)
-            if len(group.parts) >= CROWD or group.rows + count >= CROWD_ROWS or self._closing:
-                group.crowded.set()
             group.rows += count
+            crowd = len(group.parts) >= CROWD or group.rows >= CROWD_ROWS or self._closing
+            if crowd and not group.crowded.is_set():
+                group.crowded.set()
             self._queued_rows += count
             self._queued_bytes += size
         done.add_done_callback(lambda _: self._forget(count, size))
@@ -173,6 +177,7 @@ class Committer:
 
     def _commit(self, group: _Group) -> int | None:
         group.crowded.wait(self._last_commit + self._spacing - time.monotonic())
+        self._gather(group)
         self._last_commit = time.monotonic()
         with self._lock:
             self._open = None
@@ -186,6 +191,16 @@ class Committer:
         if self._on_commit is not None:
             self._on_commit(group.rows, time.perf_counter() - started)
         return version
+
+    def _gather(self, group: _Group) -> None:
+        """Wait while posts keep joining: those that are being read would wait for two commits."""
+        until = time.monotonic() + _LONGEST_GATHERING_SECONDS
+        joined = 0
+        while joined < len(group.parts) and group.rows < _GATHERED_ROWS and not self._closing:
+            joined = len(group.parts)
+            if time.monotonic() > until:
+                return
+            time.sleep(_LULL_SECONDS)
 
     def _forget(self, count: int, size: int) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import Counter
 
 from ingest_lambda.answers import Answer
-from ingest_lambda.bodies import read_body
+from ingest_lambda.bodies import Sent
 from ingest_lambda.problems import Problem, internal, unknown_source
 from telemetry_contracts.reader import Violation
 
@@ -84,9 +84,7 @@ class MessageIntake:
         source = message.source
         if source is None or source not in self._edge.registry:
             raise unknown_source(self._edge.registry.sources)
-        limit = self._edge.settings.max_decompressed_bytes
-        body = read_body(message.body, message.content_type, "", limit)
-        return await self._edge.receive(source, body)
+        return await self._edge.receive(source, Sent(message.body, message.content_type))
 
     async def _refuse(self, message: Message, problem: Problem) -> Answer:
         """Seal a message as one rejected event."""

@@ -5,7 +5,6 @@ Who may post is `auth`'s matter.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from hashlib import blake2b
@@ -16,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from ingest_lambda.answers import Answer
 from ingest_lambda.auth import Gate
-from ingest_lambda.bodies import read_body
+from ingest_lambda.bodies import Sent
 from ingest_lambda.calls import Call, ClientGone, reply, reply_problem
 from ingest_lambda.edge import Edge
 from ingest_lambda.idempotency import Replays
@@ -25,8 +24,6 @@ from ingest_lambda.senders import Sender
 
 _log = logging.getLogger(__name__)
 _MAX_IDEMPOTENCY_KEY = 255
-# Decompressed, a longer body may have so many bytes that other connections would feel it.
-_UNPACK_IN_THREAD_BYTES = 64 * 1024
 
 
 class Door(NamedTuple):
@@ -63,7 +60,6 @@ class EventRoute:
         self._replays = replays
         self._gate = gate
         self._max_body = settings.max_body_bytes
-        self._max_text = settings.max_decompressed_bytes
         self._open = door.open_on_loopback and settings.stream_open_on_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,11 +108,7 @@ class EventRoute:
     async def _answer(self, call: Call, sender: Sender, source: str, body: bytes) -> Answer:
         content_type = call.header(b"content-type") or ""
         coding = call.header(b"content-encoding") or ""
-        if len(body) > _UNPACK_IN_THREAD_BYTES:
-            read = await asyncio.to_thread(read_body, body, content_type, coding, self._max_text)
-        else:
-            read = read_body(body, content_type, coding, self._max_text)
-        answer = await self._edge.receive(source, read)
+        answer = await self._edge.receive(source, Sent(body, content_type, coding))
         self._gate.charge(sender, answer.accepted + answer.duplicate + answer.rejected)
         return answer
 

@@ -32,6 +32,10 @@ class KeyRing:
         self.current_version = max(keys)
         self._cache: dict[str, str] = {}
 
+    def __reduce__(self) -> tuple[type[KeyRing], tuple[dict[int, bytes]]]:
+        """Leave the tokens made so far behind when the ring goes to another process."""
+        return KeyRing, (self._keys,)
+
     @classmethod
     def generate(cls) -> KeyRing:
         """Return a ring with one new random key."""

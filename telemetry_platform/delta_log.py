@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,8 @@ import polars as pl
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, S3Store
 
-from telemetry_platform.delta import ensure_table, open_table, storage_options, table_uri
+from telemetry_platform.checkpointing import make_checkpoint
+from telemetry_platform.delta import ensure_table, storage_options, table_uri
 from telemetry_platform.ids import new_uuid7
 from telemetry_platform.log_entries import Prepared, Transaction, file_statistics
 
@@ -40,7 +42,7 @@ _READER_VERSION = 1
 _INVARIANTS = b"delta.invariants"
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _CHECKPOINT_VERSIONS = 20
-_CHECKPOINT_SECONDS = 5.0
+_CHECKPOINT_SECONDS = 15.0
 _CLIENT = {"timeout": "20s", "connect_timeout": "5s"}
 _RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 # A look decides nothing and comes again: it must not hold up the end of a process.
@@ -191,9 +193,13 @@ class DeltaLog:
         """Return the rows of each partition, without the columns that name it."""
         names = self._table.partition_by
         values = [set(frame[name].to_list()) for name in names]
-        # Nearly every commit has one partition; Polars would take milliseconds to find that out.
+        # Nearly every commit has one partition; queries of Polars would take
+        # milliseconds.
         if all(len(each) == 1 for each in values):
-            return [(tuple(each.pop() for each in values), frame.drop(names))]
+            rows = frame.clone()
+            for name in names:
+                rows.drop_in_place(name)
+            return [(tuple(each.pop() for each in values), rows)]
         return frame.partition_by(*names, as_dict=True, include_key=False).items()
 
     def _put_part(self, values: tuple[object, ...], part: pl.DataFrame) -> dict[str, Any]:
@@ -228,10 +234,8 @@ class DeltaLog:
 
     def _make_checkpoint(self) -> None:
         try:
-            delta = open_table(self._settings, self._table.path)
-            if delta is not None:
-                delta.create_checkpoint()
-        except Exception as error:  # noqa: BLE001  (this thread's boundary; the next one is soon)
+            make_checkpoint(self._settings, self._table.path)
+        except (subprocess.SubprocessError, OSError) as error:
             _log.warning("checkpoint failed", extra={"table": self._table.path}, exc_info=error)
 
 

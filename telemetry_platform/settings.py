@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     max_decompressed_bytes: int = 50 * _MEBIBYTE
     max_events_per_post: int = 10_000
     recent_ids: int = 500_000
+    reading_processes: int = Field(default=1, ge=0, le=64)
+    """Processes that read large posts for the edge, so that it can go on meanwhile."""
 
     spool_path: Path | None = None
     spool_max_bytes: int = 1024 * _MEBIBYTE

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import pytest
 
-from ingest_lambda.bodies import Body
+from ingest_lambda.bodies import Sent
 from ingest_lambda.edge import Edge, open_edge
 from ingest_lambda.problems import Problem
 from telemetry_cli.embedded.stack import EmbeddedStack
@@ -65,7 +65,7 @@ class Poster:
             for _ in range(BATCH)
         ]
         self.sent += BATCH
-        body = Body(orjson.dumps(events), is_lines=False)
+        body = Sent(orjson.dumps(events))
         while True:
             try:
                 answer = await self._edge.receive("mobile", body)

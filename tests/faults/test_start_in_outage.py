@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 import pytest
 
-from ingest_lambda.bodies import Body
+from ingest_lambda.bodies import Sent
 from ingest_lambda.edge import Edge, open_edge
 from ingest_lambda.probe import StoreAway, UnsafeStore
 from ingest_lambda.problems import Problem
@@ -66,7 +66,7 @@ def version(settings: Settings, path: str) -> int:
 
 def post(edge: Edge, session: str) -> str:
     event = {"session": {"id": session, "timestamp": "2026-01-05T10:00:00"}}
-    answer = asyncio.run(edge.receive("mobile", Body(orjson.dumps(event), is_lines=False)))
+    answer = asyncio.run(edge.receive("mobile", Sent(orjson.dumps(event))))
     return orjson.loads(answer.body)["events"][0]["event_id"]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ingest_lambda.admission import PostReader, ReadPost
 from ingest_lambda.bodies import Body, read_body
+from ingest_lambda.post_reader import PostReader, ReadPost
 from ingest_lambda.problems import Problem
 from telemetry_contracts.conversions import LATEST
 from telemetry_contracts.reader import EventReader, Reading, Refusal, compile_reader

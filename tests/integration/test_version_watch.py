@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pytest
 
-from ingest_lambda.bodies import Body
+from ingest_lambda.bodies import Sent
 from ingest_lambda.edge import Edge, open_edge
 from ingest_lambda.version_watch import VersionWatch
 from telemetry_cli.embedded.stack import EmbeddedStack
@@ -46,7 +46,7 @@ def gauge(edge: Edge, name: str) -> float:
 
 def post(edge: Edge, number: int) -> None:
     event = {"session": {"id": str(number), "timestamp": "2026-01-05T10:00:00"}}
-    answer = asyncio.run(edge.receive("mobile", Body(orjson.dumps(event), is_lines=False)))
+    answer = asyncio.run(edge.receive("mobile", Sent(orjson.dumps(event))))
     assert answer.accepted == 1
 
 

@@ -11,9 +11,10 @@ import orjson
 import psycopg
 import pytest
 
-from ingest_lambda.admission import PostReader, Receipt, event_rows, judge
+from ingest_lambda.admission import Receipt, event_rows, judge
 from ingest_lambda.bodies import Body
 from ingest_lambda.edge import Edge
+from ingest_lambda.post_reader import PostReader
 from ingest_lambda.recent import RecentIds
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_contracts.registry import load_registry

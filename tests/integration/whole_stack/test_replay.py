@@ -14,8 +14,9 @@ import polars as pl
 import psycopg
 import pytest
 
-from ingest_lambda.admission import READ, Receipt, Refused, Verdicts, rejected_rows
+from ingest_lambda.admission import Receipt, Verdicts, rejected_rows
 from ingest_lambda.edge import Edge
+from ingest_lambda.post_reader import READ, Refused
 from telemetry_cli.embedded.secrets import DEVELOPMENT_KEY_FILE
 from telemetry_contracts.bulk import NO_EVENTS
 from telemetry_contracts.reader import Refusal, Violation

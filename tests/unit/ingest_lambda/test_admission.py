@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from ingest_lambda.admission import DECODE, READ, PostReader
 from ingest_lambda.bodies import Body
+from ingest_lambda.post_reader import DECODE, READ, PostReader
 from ingest_lambda.problems import Problem
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from ingest_lambda.admission import READ, Receipt, Refused, Verdicts, rejected_rows
+from ingest_lambda.admission import Receipt, Verdicts, rejected_rows
 from ingest_lambda.edge import Edge
+from ingest_lambda.post_reader import READ, Refused
 from telemetry_cli.main import app
 from telemetry_contracts.bulk import NO_EVENTS
 from telemetry_contracts.reader import Refusal, Violation
