@@ -36,7 +36,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _MOBILE = "/v1/events?source=mobile"
 _GRACE_SECONDS = 60
 # Enough posts under way that commits, which these wait for, do not set the pace.
-_CONNECTIONS = 24
+_CONNECTIONS = 32
 _LINE_CONNECTIONS = 16
 
 
@@ -127,6 +127,8 @@ def edge_compacting(runs: int, seconds: int = 20) -> list[Figure]:
             settings = stack.settings
             fill_closed_hours(settings)
             ready = with_key(settings, load)
+            # The edge looks at every entry that another writer has put before its own first one.
+            warm = send(replace(ready, posts=100, rate=None))
             with ThreadPoolExecutor(1) as pool:
                 work = pool.submit(
                     compact_closed_hours, settings, [LANDING_EVENTS], utc_now(), least_files=8

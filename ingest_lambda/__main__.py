@@ -48,13 +48,13 @@ def main() -> int:
     try:
         _check_tls(settings)
         edge = open_edge(settings)
-        pool = ReadingPool(settings.reading_processes, edge.keyring)
         bridge = MqttBridge(edge, MessageIntake(edge)) if settings.mqtt_url else None
     except (UnsafeStore, TableUnsuitable, DeltaError, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1
     # Events are trees of short-lived dicts: at the default threshold the collector walks the whole
     # heap for every few posts and finds nothing.
+    edge.reading.pool = ReadingPool(settings.reading_processes, edge.keyring)
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     # A commit thread that waits 5 ms for the interpreter after each call of Polars doubles the time
@@ -85,8 +85,6 @@ def main() -> int:
         bridge.start()
     versions = VersionWatch(edge.appenders, edge.metrics)
     versions.start()
-    pool.start()
-    edge.reading.pool = pool
     contracts = ContractWatch(edge, contract_folder(settings), settings.contracts_poll_seconds)
     contracts.start()
     server = uvicorn.Server(config)
@@ -102,7 +100,6 @@ def main() -> int:
     versions.stop()
     contracts.stop()
     edge.close()
-    pool.close()
     _log.info("stopped")
     return 0 if server.started else 1
 

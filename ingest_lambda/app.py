@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -82,7 +84,13 @@ def _pages(edge: Edge, doors: dict[str, EventRoute], corrections: CorrectionRout
     async def docs(_: Request) -> Response:
         return HTMLResponse(_DOCS_PAGE)
 
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with edge.reading.apart():
+            yield
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             *(Route(path, door, methods=["POST"]) for path, door in doors.items()),
             Route(PATH, corrections, methods=METHODS),

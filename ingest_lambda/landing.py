@@ -33,7 +33,7 @@ _LONGEST_GATHERING_SECONDS = 0.04
 CROWD = 16
 """Posts that together need not wait for more."""
 
-CROWD_ROWS = 500
+CROWD_ROWS = 2_000
 """Rows that together need not wait for more."""
 
 

@@ -7,12 +7,15 @@ reads for the edge or, without one, to a thread.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ingest_lambda.bodies import Sent, read_body
 from ingest_lambda.reading_messages import Task
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from ingest_lambda.contracts import Contracts
     from ingest_lambda.post_reader import ReadPost
     from ingest_lambda.reading_pool import ReadingPool
@@ -42,11 +45,23 @@ class Reading:
             ReadingFailed: Another process failed to read it.
         """
         if len(sent.body) >= _APART_BYTES and self.pool is not None:
-            await self.pool.tend()
+            await self.pool.replace_lost()
             if self.pool.ready:
                 task = Task(source, sent, self._max_bytes, self._max_events)
                 return await self.pool.read(contracts.registry, task)
         return await self._read_here(contracts, source, sent)
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncGenerator[None]:
+        """Have the pool's processes at hand until the block ends."""
+        if self.pool is None:
+            yield
+            return
+        await self.pool.open()
+        try:
+            yield
+        finally:
+            self.pool.close()
 
     async def _read_here(self, contracts: Contracts, source: str, sent: Sent) -> ReadPost:
         if len(sent.body) > _UNPACK_IN_THREAD_BYTES:

@@ -1,7 +1,8 @@
 """What the edge and a process that reads for it say to each other.
 
 Each message is a pickle behind its length. Both ends are one program of one owner, joined by a
-socket that nobody else can reach.
+socket that nobody else can reach. A task is answered by a `ReadPost`, by the `Problem` with the
+post, or by None when reading it failed for a reason that its process has logged.
 """
 
 from __future__ import annotations
@@ -41,12 +42,6 @@ class Rules(NamedTuple):
 
     contracts: Mapping[str, Contract]
     keyring: KeyRing
-
-
-class Failed(NamedTuple):
-    """A post that could not be taken apart, or None when reading it failed: `Problem`'s fields."""
-
-    problem: tuple[int, str, str, int | None] | None
 
 
 READY = "ready"

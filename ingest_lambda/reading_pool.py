@@ -14,12 +14,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from http import HTTPStatus
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from ingest_lambda.problems import not_durable
-from ingest_lambda.reading_messages import LENGTH, READY, Failed, Rules, Task
+from ingest_lambda.reading_messages import LENGTH, READY, Rules, Task
 from telemetry_platform.problems import Problem
 
 if TYPE_CHECKING:
@@ -39,26 +38,26 @@ class ReadingFailed(RuntimeError):
 
 
 class ReadingPool:
-    """Processes that read posts. `start` and `close` it once; the rest is for one event loop."""
+    """Processes that read posts. `open` and `close` it once, on the event loop that uses it."""
 
     def __init__(self, processes: int, keyring: KeyRing) -> None:
         self._processes = [_Process(keyring) for _ in range(processes)]
 
-    def start(self) -> None:
+    async def open(self) -> None:
         """Start the processes; they are of use as soon as they say so."""
         for each in self._processes:
-            each.start()
+            await each.start()
 
     @property
     def ready(self) -> int:
         """How many of the processes take posts."""
         return sum(each.channel.ready for each in self._processes)
 
-    async def tend(self) -> None:
-        """Listen to processes that were started, and start anew what has ended."""
+    async def replace_lost(self) -> None:
+        """Start anew what has ended, unless it was started a moment ago."""
         for each in self._processes:
-            if not each.channel.ready:
-                await each.tend()
+            if each.channel.lost:
+                await each.restart()
 
     async def read(self, contracts: Mapping[str, Contract], task: Task) -> ReadPost:
         """Read a post in the process that has least to do. Ask only while one is `ready`.
@@ -74,11 +73,10 @@ class ReadingPool:
         """
         channels = [each.channel for each in self._processes if each.channel.ready]
         answer = await min(channels, key=attrgetter("under_way")).ask(contracts, task)
-        if isinstance(answer, Failed):
-            if answer.problem is None:
-                raise ReadingFailed
-            status, *rest = answer.problem
-            raise Problem(HTTPStatus(status), *rest)
+        if answer is None:
+            raise ReadingFailed
+        if isinstance(answer, Problem):
+            raise answer
         return answer
 
     def close(self) -> None:
@@ -88,42 +86,34 @@ class ReadingPool:
 
 
 class _Process:
-    """One process, and the channel to it once somebody has asked for it."""
+    """One process and the channel to it."""
 
     def __init__(self, keyring: KeyRing) -> None:
         self.channel = _Channel(keyring)
         self._child: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
         self._keyring = keyring
         self._started = 0.0
 
-    def start(self) -> None:
-        """Start the process. Nothing is heard of it until `tend` is called."""
+    async def start(self) -> None:
+        """Start the process and listen to it."""
+        self._started = time.monotonic()
+        self.channel = channel = _Channel(self._keyring)
         ours, theirs = socket.socketpair()
         with theirs:
             number = theirs.fileno()
             command = [sys.executable, "-m", _MODULE, str(number)]
             self._child = subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL)
-        self._socket = ours
-        self._started = time.monotonic()
-
-    async def tend(self) -> None:
-        """Connect to a process that was started; replace one that ended, some time after it did."""
-        if self._socket is None:
-            retry_at = self._started + _SECONDS_BETWEEN_STARTS
-            if not self.channel.lost or time.monotonic() < retry_at:
-                return
-            self.close()
-            self.start()
-        ours, self._socket = self._socket, None
-        self.channel = channel = _Channel(self._keyring)
         await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=ours)
+
+    async def restart(self) -> None:
+        """Start the process again, if it was not started a moment ago."""
+        if time.monotonic() >= self._started + _SECONDS_BETWEEN_STARTS:
+            self.close()
+            await self.start()
 
     def close(self) -> None:
         """End the process; what it reads now is read for nobody."""
-        self.channel.expected_to_end = True
-        if self._socket is not None:
-            self._socket.close()
+        self.channel.close()
         if self._child is not None:
             # It writes nothing, so nothing is half done.
             self._child.kill()
@@ -136,13 +126,13 @@ class _Channel(asyncio.Protocol):
     Attributes:
         ready: Whether posts are taken.
         lost: Whether the other side is gone.
-        expected_to_end: Whether nobody needs to be told of that.
     """
 
     def __init__(self, keyring: KeyRing) -> None:
-        self.ready = self.lost = self.expected_to_end = False
+        self.ready = self.lost = False
+        self._transport: asyncio.Transport | None = None
         self._keyring = keyring
-        self._waiting: deque[asyncio.Future[ReadPost | Failed]] = deque()
+        self._waiting: deque[asyncio.Future[ReadPost | Problem | None]] = deque()
         self._received = bytearray()
         self._contracts: Mapping[str, Contract] | None = None
 
@@ -153,7 +143,7 @@ class _Channel(asyncio.Protocol):
 
     def ask(
         self, contracts: Mapping[str, Contract], task: Task
-    ) -> asyncio.Future[ReadPost | Failed]:
+    ) -> asyncio.Future[ReadPost | Problem | None]:
         """Return what becomes of a post."""
         if contracts is not self._contracts:
             self._send(Rules(dict(contracts), self._keyring))
@@ -165,7 +155,14 @@ class _Channel(asyncio.Protocol):
 
     def _send(self, message: Rules | Task) -> None:
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self._transport.writelines([LENGTH.pack(len(data)), data])
+        if self._transport is not None:
+            self._transport.writelines([LENGTH.pack(len(data)), data])
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._transport = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the connection."""
@@ -196,7 +193,7 @@ class _Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up what was under way."""
         self.ready, self.lost = False, True
-        if not self.expected_to_end:
+        if self._transport is not None:
             _log.error("reading process ended", extra={"posts": len(self._waiting)})
         for answer in self._waiting:
             if not answer.done():

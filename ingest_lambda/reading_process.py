@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ingest_lambda.bodies import read_body
 from ingest_lambda.post_reader import PostReader, compile_readers
-from ingest_lambda.reading_messages import LENGTH, READY, Failed, Rules, Task
+from ingest_lambda.reading_messages import LENGTH, READY, Rules, Task
 from telemetry_platform.logs import configure_logs
 from telemetry_platform.problems import Problem
 
@@ -49,15 +49,15 @@ def main() -> int:
     return 0
 
 
-def _read(readers: Mapping[str, PostReader], task: Task) -> ReadPost | Failed:
+def _read(readers: Mapping[str, PostReader], task: Task) -> ReadPost | Problem | None:
     try:
         body = read_body(*task.sent, task.max_bytes)
         return readers[task.source].read(body, task.max_events)
     except Problem as problem:
-        return Failed((problem.status, problem.kind, problem.detail, problem.retry_after))
+        return problem
     except Exception as error:  # noqa: BLE001  (the boundary of a post)
         _log.error("unexpected", exc_info=error)
-        return Failed(None)
+        return None
 
 
 def _send(channel: socket.socket, message: object) -> None:

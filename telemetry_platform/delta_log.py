@@ -42,7 +42,7 @@ _READER_VERSION = 1
 _INVARIANTS = b"delta.invariants"
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _CHECKPOINT_VERSIONS = 20
-_CHECKPOINT_SECONDS = 15.0
+_CHECKPOINT_SECONDS = 5.0
 _CLIENT = {"timeout": "20s", "connect_timeout": "5s"}
 _RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 # A look decides nothing and comes again: it must not hold up the end of a process.

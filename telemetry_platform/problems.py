@@ -40,6 +40,10 @@ class Problem(Exception):
         self.detail = detail
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[type[Problem], tuple[HTTPStatus, str, str, int | None]]:
+        """Let another process raise it."""
+        return Problem, (self.status, self.kind, self.detail, self.retry_after)
+
     def document(self) -> dict[str, Any]:
         """Return the problem details object (RFC 9457, section 3)."""
         return {

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import polars as pl
+import psutil
 import pytest
 
 from telemetry_cli.embedded.stack import EmbeddedStack
@@ -36,9 +37,11 @@ def test_acknowledged_events_survive_sigkill_exactly_once(tmp_path: Path) -> Non
         senders = [Sender(n, settings.ingest_url, key, stop) for n in range(CLIENTS)]
         with ThreadPoolExecutor(CLIENTS) as pool:
             runs = [pool.submit(sender.run) for sender in senders]
+            readers: list[psutil.Process] = []
             for _ in range(ROUNDS):
                 # The moment of the kill is the experiment, so it is drawn and not waited for.
                 threading.Event().wait(chance.uniform(0.3, 1.0))
+                readers += psutil.Process(stack.processes["edge"].pid).children(recursive=True)
                 stack.kill("edge")
                 stack.restart("edge")
             stop.set()
@@ -49,6 +52,8 @@ def test_acknowledged_events_survive_sigkill_exactly_once(tmp_path: Path) -> Non
         table = open_table(settings, LANDING_EVENTS.path)
         assert table is not None
         landed = pl.scan_delta(table).select("event_id").collect()["event_id"]
+    assert len(readers) >= ROUNDS
+    assert not psutil.wait_procs(readers, DEADLINE_SECONDS)[1]
     assert sum(sender.repeated for sender in senders) > 0
     assert len(acknowledged) > 0
     assert landed.n_unique() == landed.len()
