@@ -22,8 +22,11 @@ _COMMENTS = """
     WHERE c.relnamespace = to_regnamespace('marts')
 """
 _COUNTS = """
-    SELECT relname, reltuples::bigint FROM pg_class
-    WHERE relnamespace = to_regnamespace('marts') AND relkind = 'r' AND reltuples >= 0
+    SELECT root.relname, sum(greatest(leaf.reltuples, 0))::bigint
+    FROM pg_class AS leaf
+    JOIN pg_class AS root ON root.oid = coalesce(pg_partition_root(leaf.oid), leaf.oid)
+    WHERE leaf.relkind = 'r' AND root.relnamespace = to_regnamespace('marts')
+    GROUP BY root.relname HAVING bool_or(leaf.reltuples >= 0)
 """
 _REFINED = """
     SELECT source, max(refined_at) FROM marts.rpt_reconciliation GROUP BY source ORDER BY source

@@ -48,7 +48,7 @@ _ESTIMATES: LiteralString = """
     FROM pg_class AS leaf
     JOIN pg_class AS root ON root.oid = coalesce(pg_partition_root(leaf.oid), leaf.oid)
     WHERE leaf.relkind = 'r'
-        AND leaf.relnamespace IN (to_regnamespace('marts'), to_regnamespace('warehouse'))
+        AND root.relnamespace IN (to_regnamespace('marts'), to_regnamespace('warehouse'))
     GROUP BY 1, 2
 """
 _LEDGER: LiteralString = """

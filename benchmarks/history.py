@@ -171,7 +171,8 @@ def _drop_indexes(connection: psycopg.Connection, names: list[str]) -> list[str]
     ).fetchall()
     for name, _ in found:
         connection.execute(f"DROP INDEX {name}".encode())
-    return [definition for _, definition in found]
+    # As they were, those of a partitioned table would be on none of its partitions.
+    return [definition.replace(" ON ONLY ", " ON ") for _, definition in found]
 
 
 def build_marts(settings: Settings, hour: datetime | None = None) -> float:

@@ -19,6 +19,7 @@ import orjson
 import polars as pl
 
 from benchmarks.figures import Figure
+from telemetry_assets.lakehouse.partitioning import make_partitions
 from telemetry_assets.lakehouse.tables import METRIC_PARTIALS, bronze_table, silver_table
 from telemetry_assets.lakehouse.warehouse import create_tables
 from telemetry_cli.embedded.environment import process_environment
@@ -167,6 +168,9 @@ def _load(settings: Settings, frame: pl.DataFrame) -> None:
     rows = frame.drop("payload").with_columns(
         moment.alias(RECEIVED_HOUR), moment.alias("loaded_at")
     )
+    days = rows["event_time"].dt.date().unique().to_list()
+    with connect(settings) as connection:
+        make_partitions(connection, "marts.fct_events", days)
     with adbc.connect(dsn(settings)) as connection, connection.cursor() as cursor:
         cursor.adbc_ingest("fct_events", rows, mode="append", db_schema_name="marts")
         connection.commit()
@@ -175,8 +179,8 @@ def _load(settings: Settings, frame: pl.DataFrame) -> None:
             "INSERT INTO marts.rpt_reconciliation (received_hour, source, accepted, silver, "
             "mart_rows, warehouse_rows, quarantined, duplicates, superseded, erased, "
             "warehouse_quarantined, warehouse_duplicates, warehouse_minute_values, "
-            "warehouse_hour_values, unaccounted, adds_up) "
-            "SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, true "
+            "warehouse_hour_values, unaccounted, expired_rows, is_kept, adds_up) "
+            "SELECT %s, %s, n, n, n, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, true, true "
             "FROM (SELECT %s::bigint AS n) AS counted",
             (begin, _SOURCE, rows.height),
         )
@@ -201,4 +205,5 @@ def _drop_indexes(settings: Settings) -> list[str]:
         ).fetchall()
         for name, _ in found:
             connection.execute(f"DROP INDEX {name}".encode())
-    return [definition for _, definition in found]
+    # As they were, those of a partitioned table would be on none of its partitions.
+    return [definition.replace(" ON ONLY ", " ON ") for _, definition in found]

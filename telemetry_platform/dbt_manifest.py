@@ -8,6 +8,8 @@ from typing import Any
 def tables_behind(unique_id: str, manifest: dict[str, Any]) -> set[str]:
     """Return the warehouse tables and marts that a model reads, looking through views.
 
+    Tables that hold a setting (`meta: is_setting`) are not among them.
+
     Args:
         unique_id: Of a model or an exposure.
         manifest: `manifest.json` as dbt writes it.
@@ -21,6 +23,8 @@ def tables_behind(unique_id: str, manifest: dict[str, Any]) -> set[str]:
         if node is None or parent.startswith(("macro.", "test.", "unit_test.")):
             continue
         if parent.startswith("source."):
+            if node["config"].get("meta", {}).get("is_setting"):
+                continue
             found.add(f"warehouse/{node['name']}")
         elif node["schema"] == "marts":
             found.add(f"marts/{node['name']}")

@@ -147,6 +147,8 @@ class Settings(BaseSettings):
     contracts_poll_seconds: float = Field(default=2.0, gt=0)
 
     partitions_start: str = "2026-01-01T00"
+    retention_days: int | None = Field(default=None, ge=1)
+    """Days (UTC) before today whose events Postgres keeps; by default all. The lake keeps all."""
     log_level: str = "INFO"
 
     @model_validator(mode="after")

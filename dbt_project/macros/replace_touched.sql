@@ -9,7 +9,8 @@
     - `scope: day`: the rows of this `received_day`;
     - `scope: [columns]`: the rows whose columns equal those of a row of the query. A touched key
       with nothing left is given by the query as a row without a value in `tombstone`;
-    - `ignore: [columns]`: columns that alone do not make a row different.
+    - `ignore: [columns]`: columns that alone do not make a row different;
+    - `by_day: column`: with the scope `hour`, see macros/by_day.sql. The unique key has the column.
 -#}
 {% macro get_incremental_replace_touched_sql(arguments) %}
     {% set meta = model.config.meta %}
@@ -17,12 +18,17 @@
     {% set fresh = arguments['temp_relation'] %}
     {% set keys = arguments['unique_key'] %}
     {% set columns = arguments['dest_columns'] | map(attribute='name') | list %}
+    {% set by_day = meta.get('by_day') %}
     {% set compared = columns | reject('in', keys + meta.get('ignore', [])) | list %}
 
     {% if meta['scope'] == 'hour' -%}
         {%- set in_scope = 'standing.received_hour = ' ~ arrival_hour() -%}
     {%- elif meta['scope'] == 'day' -%}
         {%- set in_scope = 'standing.received_day = ' ~ arrival_day() -%}
+    {%- endif %}
+
+    {% if by_day -%}
+    {{ make_partitions(target, fresh, by_day) }}
     {%- endif %}
 
     delete from {{ target }} as standing

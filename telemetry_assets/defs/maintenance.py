@@ -1,10 +1,16 @@
-"""Upkeep of the landing tables: their small files are joined once an hour is over."""
+"""Upkeep: small files of closed hours are joined; Postgres lets old days go and joins past ones."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from telemetry_assets.lakehouse.compaction import compact_closed_hours
+from telemetry_assets.lakehouse.partitioning import Tidied, tidy
 from telemetry_platform.clock import HOUR, utc_now
+from telemetry_platform.contracts import contracts_in_force
 from telemetry_platform.layout import (
     LANDING_EVENTS,
     LANDING_FILE_ERRORS,
@@ -40,13 +46,37 @@ def compact_hours(context: dg.OpExecutionContext, config: CompactionConfig) -> i
     return len(done)
 
 
+@dg.op(description="Let days go that TELEMETRY_RETENTION_DAYS does not keep; join past partitions.")
+def tidy_partitions(context: dg.OpExecutionContext) -> int:
+    """Tidy the partitions in Postgres and say what became of them; returns how much was done."""
+    settings = get_settings()
+    done = tidy(settings, contracts_in_force(settings)) if settings.postgres_dsn else []
+    context.add_output_metadata(tidied_metadata(settings.retention_days, done))
+    return len(done)
+
+
+def tidied_metadata(retention_days: int | None, done: Sequence[Tidied]) -> dict[str, Any]:
+    """Describe what was dropped, deleted, joined, or left for the next time because it was busy."""
+    rows = [f"| {each.table} | {each.what} | {each.part} | {each.rows:,} |" for each in done]
+    header = ["| table | what | part | rows |", "|---|---|---|---|"]
+    counts = Counter(each.what for each in done)
+    return {
+        "retention": f"{retention_days} days" if retention_days else "all days",
+        "partitions_dropped": counts["dropped"],
+        "tables_busy": counts["busy"],
+        "tidied": dg.MetadataValue.md("\n".join(header + rows)),
+    }
+
+
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Join the small files of closed hours. Changes no row and can be repeated at will.",
+    description="Join the small files of closed hours, which changes no row; tidy the partitions "
+    "in Postgres. Can be repeated at will.",
 )
 def compact_landing() -> None:
-    """Compact the landing tables."""
+    """Compact the landing tables, and tidy Postgres' partitions."""
     compact_hours()
+    tidy_partitions()
 
 
 compact_every_hour = dg.ScheduleDefinition(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from telemetry_assets.lakehouse import partitioning
 from telemetry_assets.lakehouse.warehouse_columns import (
     missing_columns,
     narrow_columns,
@@ -44,10 +44,14 @@ def create_tables(settings: Settings, registry: Registry) -> None:
     tables = all_tables(registry)
     with connect(settings) as connection:
         present = present_columns(connection, tables)
-        if not missing_columns(present, tables) and not narrow_columns(present, tables):
+        if (
+            partitioning.is_installed(connection)
+            and not missing_columns(present, tables)
+            and not narrow_columns(present, tables)
+        ):
             return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        partitioning.install(connection)
         connection.execute(_MARTS_BUILD_DDL)
         for table in tables:
             for statement in table.ddl():
@@ -77,10 +81,8 @@ def create_day(settings: Settings, tables: Sequence[WarehouseTable], hour: str) 
         ]
         if not missing:
             return
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
         for table in missing:
-            statement = table.partition_ddl(f"{day}", f"{day + timedelta(days=1)}")
-            connection.execute(statement.encode())
+            partitioning.make_partitions(connection, table.qualified, [day])
 
 
 class WarehouseLoad:

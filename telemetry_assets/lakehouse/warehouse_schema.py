@@ -112,14 +112,6 @@ class WarehouseTable:
         column = self._column(name, self.columns[name])
         return f"ALTER TABLE {self.qualified} ADD COLUMN IF NOT EXISTS {column}"
 
-    def partition_ddl(self, day: str, next_day: str) -> str:
-        """Return the statement that creates the partition of one day (`2026-11-22`)."""
-        name = f"{self.qualified}_{day.replace('-', '')}"
-        return (
-            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {self.qualified} "
-            f"FOR VALUES FROM ('{day} 00:00+00') TO ('{next_day} 00:00+00')"
-        )
-
     def _column(self, name: str, dtype: pl.DataType | type[pl.DataType]) -> str:
         sql = "jsonb" if name in self.json else _SQL_TYPES[dtype.base_type()]
         if dtype == WALL_TIME:

@@ -47,6 +47,8 @@ _CONFIGURATION = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "100",
+    # A question that names no time locks each partition and its indexes.
+    "max_locks_per_transaction": "256",
     "shared_buffers": "256MB",
     "effective_cache_size": "512MB",
     "work_mem": "16MB",

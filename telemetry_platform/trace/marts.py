@@ -60,7 +60,8 @@ class Hour(NamedTuple):
 
     Attributes:
         accepted: Landed events when it was last refined.
-        complete: Whether the mart of events has every event that silver kept.
+        complete: Whether the mart of events has every event that silver kept, save those that
+            retention let go.
     """
 
     accepted: int
@@ -142,7 +143,7 @@ class Marts:
         rows = self._rows(
             """
             SELECT source, to_char(received_hour, 'YYYY-MM-DD"T"HH24') AS received_hour,
-                accepted, mart_rows = silver AS complete
+                accepted, NOT is_kept OR mart_rows + expired_rows = silver AS complete
             FROM marts.rpt_reconciliation
             """,
             None,

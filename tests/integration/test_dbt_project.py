@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
-from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.integration.warehouse_rows import DAY, METRICS, Event, insert, lake, write_partition
+from telemetry_assets.lakehouse import partitioning
+from telemetry_assets.lakehouse.partitioning import tidy
+from telemetry_contracts.registry import Registry
+from tests.integration.dbt_marts import Marts, assert_aggregates
+from tests.integration.warehouse_rows import DAY, Event, insert, lake, write_partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,22 +31,7 @@ pytestmark = [
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 WAREHOUSE = Path(__file__).with_name("warehouse_fixture.sql")
 HOURS = (10, 11, 12)
-# Load times belong to the run that loaded, not to the data.
-VOLATILE = ("loaded_at", "load_seconds")
 BROKEN = ("error", "fail", "runtime error")
-HOT_PATH = ("tag:all", "tag:mobile", "tag:environment", "tag:wearable")
-TABLES = (
-    "marts.fct_events",
-    "marts.fct_environment_readings",
-    "marts.fct_mobile_sessions",
-    "marts.fct_wearable_days",
-    "marts.agg_metric_hours",
-    "marts.agg_metric_days",
-    "marts.agg_file_metrics",
-    "marts.rpt_data_quality",
-    "intermediate.int_device_versions",
-)
-Rows = dict[str, set[str]]
 
 
 @pytest.fixture(scope="module")
@@ -86,57 +71,12 @@ def invoke_dbt(
         yield invoke
 
 
-class Marts:
-    """The warehouse and the marts of one test."""
-
-    def __init__(self, connection: psycopg.Connection, invoke_dbt: Callable[..., None]) -> None:
-        self.connection = connection
-        self.build = invoke_dbt
-
-    def refine(self, events: list[Event], *hours: int) -> None:
-        """Write the partitions of these arrival hours and let the marts follow each."""
-        for hour in hours:
-            write_partition(self.connection, events, hour)
-            self.follow(hour)
-
-    def follow(self, *hours: int) -> None:
-        """Let the marts follow these arrival hours, in one run."""
-        named = " ".join(f"{DAY + timedelta(hours=hour):%Y-%m-%dT%H}" for hour in hours)
-        self.build("run", "--select", *HOT_PATH, "--vars", json.dumps({"received_hour": named}))
-
-    def query(self, text: str) -> list[tuple[Any, ...]]:
-        """The rows of a query, seen outside any transaction."""
-        return self.connection.execute(sql.SQL(text)).fetchall()  # ty: ignore[invalid-argument-type]
-
-    def rows(self) -> Rows:
-        """Every row of every mart as text, without what depends on the time of the run."""
-        marts = self.query(
-            "select table_name from information_schema.tables"
-            " where table_schema in ('marts', 'intermediate')"
-        )
-        found = {}
-        for (mart,) in marts:
-            schema = "intermediate" if mart.startswith("int_") else "marts"
-            cursor = self.connection.execute(
-                sql.SQL("select to_jsonb(t) from {} as t").format(sql.Identifier(schema, mart))
-            )
-            found[mart] = {
-                json.dumps({k: v for k, v in row.items() if not k.startswith(VOLATILE)})
-                for (row,) in cursor
-            }
-        return found
-
-    def versions(self) -> list[list[tuple[Any, ...]]]:
-        """The transaction that wrote each row of the tables: equal when nothing was rewritten."""
-        statement = "select xmin::text, ctid::text from {} order by 2"
-        return [self.query(statement.format(mart)) for mart in TABLES]
-
-
 @pytest.fixture(scope="module")
 def built_project(postgres_dsn: str, invoke_dbt: Callable[..., None]) -> str:
     """A database with empty warehouse tables, and everything built and tested on them."""
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute(WAREHOUSE.read_bytes())
+        partitioning.install(connection)
     invoke_dbt("build")
     return postgres_dsn
 
@@ -286,54 +226,84 @@ def test_a_row_or_a_partial_that_is_lost_after_silver_is_reported(marts: Marts) 
     assert marts.query(report) == [("environment", False), ("mobile", True), ("wearable", False)]
 
 
-def assert_aggregates(marts: Marts, events: list[Event]) -> None:
-    """The marts of metrics hold what the values of these events come to."""
-    buckets = {
-        "agg_metric_minutes": ("event_minute", lambda t: t.replace(second=0)),
-        "agg_metric_hours": ("event_hour", lambda t: t.replace(minute=0, second=0)),
-        "agg_metric_days": ("event_day", lambda t: t.date()),
-    }
-    for mart, (column, bucket) in buckets.items():
-        expected = direct(events, lambda e, bucket=bucket: bucket(e.event_time))
-        assert_statistics(marts, mart, column, expected)
-    files = [event for event in events if event.source_file]
-    assert_statistics(
-        marts, "agg_file_metrics", "source_file", direct(files, lambda e: e.source_file)
-    )
+OLD = Event("old", "environment", "sensor-1", 10, -60 * 24 * 400, {"temperature_celsius": 1.0})
+_PARTITIONS = """
+    select regexp_replace(tableoid::regclass::text, '_b$', ''), count(*)
+    from marts.fct_events group by 1 order by 1
+"""
+_WITHOUT_PARTITIONS = """
+    create table marts.former as select * from marts.{0};
+    drop table marts.{0} cascade;
+    alter table marts.former rename to {0}
+"""
 
 
-def direct(
-    events: list[Event], bucket: Callable[[Event], Any]
-) -> dict[tuple[Any, ...], list[float]]:
-    """The values of each source, device, metric and bucket, in event-time order."""
-    values = defaultdict(list)
-    for event in sorted(events, key=lambda e: e.event_time):
-        for metric in METRICS:
-            if metric in event.values:
-                key = (event.source, event.device_id, metric, bucket(event))
-                values[key].append(event.values[metric])
-    return values
+def test_events_are_in_the_partition_of_their_day_however_late_they_come(marts: Marts) -> None:
+    marts.refine([*lake(), OLD], 10, 12)
+    (today, last_month) = (f"{DAY:%Y%m%d}", f"{OLD.event_time:%Y%m}")
+    found = dict(marts.query(_PARTITIONS))
+    names = [f"marts_partitions.fct_events_{days}" for days in (last_month, "20261121", today)]
+    assert list(found) == names
+    assert found[names[0]] == 1
+    assert found[names[1]] == len([e for e in lake() if e.at < 0])
+    assert marts.query("select bool_and(adds_up) from marts.rpt_reconciliation") == [(True,)]
 
 
-def assert_statistics(
-    marts: Marts, mart: str, column: str, expected: dict[tuple[Any, ...], list[float]]
-) -> None:
-    """The mart holds exactly these keys, with the statistics of their values."""
-    statement = sql.SQL("""
-        select source, device_id, metric, {}, n, average, minimum, maximum, total,
-            standard_deviation, first_value, last_value
-        from {}
-    """).format(sql.Identifier(column), sql.Identifier("marts", mart))
-    rows = marts.connection.execute(statement).fetchall()
-    assert {row[:4] for row in rows} == set(expected)
-    for row in rows:
-        values = expected[row[:4]]
-        n, average, minimum, maximum, total, deviation, first, last = row[4:]
-        assert (n, minimum, maximum) == (len(values), min(values), max(values))
-        assert (first, last) == (values[0], values[-1])
-        assert average == pytest.approx(statistics.fmean(values), rel=1e-9)
-        assert total == pytest.approx(math.fsum(values), rel=1e-9)
-        if n == 1:
-            assert deviation is None
-        else:
-            assert deviation == pytest.approx(statistics.stdev(values), rel=1e-9, abs=1e-9)
+def test_a_question_about_a_time_opens_the_partitions_of_that_time_alone(marts: Marts) -> None:
+    marts.refine([*lake(), OLD], 10)
+    question = "explain select * from marts.{} where event_time >= '{}' and event_time < '{}'"
+    for mart in ("fct_events", "fct_environment_readings"):
+        plan = str(marts.query(question.format(mart, DAY, DAY + timedelta(hours=1))))
+        assert f"{mart}_{DAY:%Y%m%d}" in plan
+        assert plan.count(f" on {mart}_") == 1
+
+
+def test_a_mart_without_partitions_is_cut_by_day_and_loses_no_row(marts: Marts) -> None:
+    marts.refine(lake(), *HOURS)
+    before = marts.rows()
+    for mart in ("fct_events", "fct_environment_readings"):
+        marts.connection.execute(_WITHOUT_PARTITIONS.format(mart).encode())
+    marts.follow(11)
+    assert marts.rows() == before
+    assert marts.query("select count(*) from pg_partitioned_table") == [(0,)]
+    marts.build("run", "--select", "fct_events+", "fct_environment_readings+")
+    assert marts.rows() == before
+    assert marts.query("select count(*) from pg_partitioned_table") == [(2,)]
+
+
+def test_what_retention_lets_go_never_comes_back_in_part(marts: Marts) -> None:
+    early = [
+        replace(e, at=e.at - 60 * 24, values=e.values | {"session_id": "early"})
+        if e.source == "mobile"
+        else replace(e, at=e.at - 60 * 24)
+        for e in lake()
+    ]
+    events = [*early, *(replace(e, event_id=f"{e.event_id}-now") for e in lake())]
+    marts.refine([OLD, *events], 10, 12)
+    kept = marts.query("select event_id from marts.fct_events where event_time >= '2026-11-22'")
+    tidied = tidy(marts.settings, Registry([]), today=DAY.date() + timedelta(days=1))
+    assert {t.what for t in tidied} == {"dropped", "rows deleted"}
+    assert sorted(marts.query("select event_id from marts.fct_events")) == sorted(kept)
+    # A late event of a day that is gone, and everything derived anew from what the warehouse has.
+    late = replace(early[0], event_id="late", arrived=12)
+    marts.refine([OLD, *events, late], 12)
+    assert_retained(marts, kept)
+    marts.build("run")
+    assert_retained(marts, kept)
+
+
+def assert_retained(marts: Marts, kept: list[tuple[str]]) -> None:
+    """The marts hold these events, and the accounts say why they are fewer than silver's."""
+    assert sorted(marts.query("select event_id from marts.fct_events")) == sorted(kept)
+    for mart, time in (
+        ("fct_environment_readings", "event_time"),
+        ("fct_mobile_sessions", "started_at"),
+        ("fct_sleep_episodes", "started_at"),
+    ):
+        question = "select min({}) >= '{}' from marts.{}"
+        assert marts.query(question.format(time, DAY, mart)) == [(True,)]
+    account = """
+        select bool_and(adds_up), sum(expired_rows) > 0, sum(silver) = sum(mart_rows + expired_rows)
+        from marts.rpt_reconciliation
+    """
+    assert marts.query(account) == [(True, True, True)]

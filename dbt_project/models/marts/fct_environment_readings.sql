@@ -1,8 +1,8 @@
 {{ config(
-    unique_key=['received_hour', 'event_id'],
-    meta={'scope': 'hour'},
+    unique_key=['received_hour', 'event_id', 'event_time'],
+    meta={'scope': 'hour', 'by_day': 'event_time'},
     indexes=[
-        {'columns': ['received_hour', 'event_id'], 'unique': true},
+        {'columns': ['received_hour', 'event_id', 'event_time'], 'unique': true},
         {'columns': ['device_id', 'event_time']},
         {'columns': ['event_time', 'event_id']},
     ],
@@ -14,9 +14,11 @@ with
 events as (
 
     select * from {{ ref('stg_environment_events') }}
-    {% if is_hour_run() -%}
-    where received_hour = {{ arrival_hour() }}
-    {%- endif %}
+    where
+        event_time >= {{ kept_from() }}
+        {% if is_hour_run() -%}
+        and received_hour = {{ arrival_hour() }}
+        {%- endif %}
 
 ),
 

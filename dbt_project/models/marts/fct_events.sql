@@ -1,8 +1,8 @@
 {{ config(
-    unique_key=['received_hour', 'source', 'event_id'],
-    meta={'scope': 'hour', 'ignore': ['loaded_at']},
+    unique_key=['received_hour', 'source', 'event_id', 'event_time'],
+    meta={'scope': 'hour', 'ignore': ['loaded_at'], 'by_day': 'event_time'},
     indexes=[
-        {'columns': ['event_id', 'source', 'received_hour'], 'unique': true},
+        {'columns': ['event_id', 'source', 'received_hour', 'event_time'], 'unique': true},
         {'columns': ['received_hour'], 'type': 'brin'},
         {'columns': ['receipt_id']},
         {'columns': ['device_id', 'event_time']},
@@ -16,9 +16,11 @@ with
 events as (
 
     select * from {{ ref('int_events') }}
-    {% if is_hour_run() -%}
-    where received_hour = {{ arrival_hour() }}
-    {%- endif %}
+    where
+        event_time >= {{ kept_from() }}
+        {% if is_hour_run() -%}
+        and received_hour = {{ arrival_hour() }}
+        {%- endif %}
 
 ),
 

@@ -89,6 +89,7 @@ sessions as (
         array_agg(distinct received_hour order by received_hour) as received_hours
     from session_events
     group by session_id, device_id
+    having min(event_time) >= {{ kept_from() }}
 
 ),
 

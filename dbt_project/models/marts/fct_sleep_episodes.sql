@@ -57,6 +57,7 @@ final as (
         max(local_time) as local_ended_at
     from asleep
     group by device_id, episode
+    having min(event_time) >= {{ kept_from() }}
 
 )
 

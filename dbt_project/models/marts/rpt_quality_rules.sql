@@ -92,9 +92,22 @@ layer_rules as (
         (
             'consistency',
             'layers.agree',
-            greatest(hours.accepted, hours.silver, hours.warehouse_rows, hours.mart_rows),
-            greatest(hours.silver, hours.warehouse_rows, hours.mart_rows)
-            - least(hours.silver, hours.warehouse_rows, hours.mart_rows)
+            greatest(
+                hours.accepted,
+                hours.silver,
+                hours.warehouse_rows,
+                hours.mart_rows + hours.expired_rows
+            ),
+            case
+                when hours.is_kept
+                    then
+                        greatest(
+                            hours.silver, hours.warehouse_rows, hours.mart_rows + hours.expired_rows
+                        ) - least(
+                            hours.silver, hours.warehouse_rows, hours.mart_rows + hours.expired_rows
+                        )
+                else 0
+            end
         ),
         (
             'integrity',

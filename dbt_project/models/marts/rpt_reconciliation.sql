@@ -21,7 +21,8 @@ warehouse_counts as (
     select
         received_hour,
         source,
-        count(*) as warehouse_rows
+        count(*) as warehouse_rows,
+        count(*) filter (where event_time < {{ kept_from() }}) as expired_rows
     from {{ ref('int_events') }}
     {% if is_hour_run() -%}
     where received_hour = {{ arrival_hour() }}
@@ -37,9 +38,12 @@ mart_counts as (
         source,
         count(*) as mart_rows
     from {{ ref('fct_events') }}
-    {% if is_hour_run() -%}
-    where received_hour = {{ arrival_hour() }}
-    {% endif -%}
+    where
+        -- A day that is let go may stand for a while until it is dropped.
+        event_time >= {{ kept_from() }}
+        {% if is_hour_run() -%}
+        and received_hour = {{ arrival_hour() }}
+        {% endif -%}
     group by received_hour, source
 
 ),
@@ -114,6 +118,8 @@ joined as (
         coalesce(ledger.erased, 0) as erased,
         coalesce(warehouse_counts.warehouse_rows, 0) as warehouse_rows,
         coalesce(mart_counts.mart_rows, 0) as mart_rows,
+        received_hour >= {{ arrivals_kept_from() }} as is_kept,
+        coalesce(warehouse_counts.expired_rows, 0) as expired_in_warehouse,
         coalesce(quarantine_counts.warehouse_quarantined, 0) as warehouse_quarantined,
         coalesce(duplicate_counts.warehouse_duplicates, 0) as warehouse_duplicates,
         ledger.metric_values,
@@ -148,6 +154,7 @@ final as (
         erased,
         warehouse_rows,
         mart_rows,
+        case when is_kept then expired_in_warehouse else silver end as expired_rows,
         warehouse_quarantined,
         warehouse_duplicates,
         metric_values,
@@ -158,11 +165,18 @@ final as (
         accepted - silver - quarantined - duplicates - superseded - erased as unaccounted,
 
         ---------- booleans
+        is_kept,
         accepted = silver + quarantined + duplicates + superseded + erased
-        and silver = warehouse_rows
-        and silver = mart_rows
-        and quarantined = warehouse_quarantined
-        and duplicates = warehouse_duplicates
+        -- Of an hour whose day was dropped, the ledger and the partials are left to compare.
+        and (
+            not is_kept
+            or (
+                silver = warehouse_rows
+                and silver = mart_rows + expired_in_warehouse
+                and quarantined = warehouse_quarantined
+                and duplicates = warehouse_duplicates
+            )
+        )
         -- A ledger of an older version does not know its values: there is nothing to compare.
         and (
             metric_values is null

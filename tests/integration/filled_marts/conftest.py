@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from telemetry_assets.lakehouse import partitioning
 from telemetry_cli.embedded.environment import process_environment
 from telemetry_cli.embedded.stack import EmbeddedStack
 from telemetry_platform.clock import utc_now
@@ -40,6 +41,7 @@ def fill(settings: Settings) -> None:
     events = [*lake(), *recent(), *phones()]
     with connect(settings) as connection:
         connection.execute(WAREHOUSE.read_bytes())
+        partitioning.install(connection)
         for hour in {event.arrived for event in events}:
             write_partition(connection, events, hour)
         device = {"device_id": "watch-1", "user_id": "user-001", "place_name": "home"}

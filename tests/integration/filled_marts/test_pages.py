@@ -33,7 +33,7 @@ PAGES = {
 _MARTS = """
     select c.relname, a.attname, col_description(c.oid, a.attnum), obj_description(c.oid)
     from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
-    where c.relnamespace = 'marts'::regnamespace and c.relkind in ('r', 'v')
+    where c.relnamespace = 'marts'::regnamespace and c.relkind in ('r', 'p', 'v')
         and not a.attisdropped
 """
 
