@@ -38,23 +38,32 @@ class ReadingFailed(RuntimeError):
 
 
 class ReadingPool:
-    """Processes that read posts. `open` and `close` it once, on the event loop that uses it."""
+    """Processes that read posts, for the event loop on which the pool is opened and closed.
+
+    Other loops, such as that of the MQTT bridge, find none of them ready.
+    """
 
     def __init__(self, processes: int, keyring: KeyRing) -> None:
         self._processes = [_Process(keyring) for _ in range(processes)]
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self) -> None:
         """Start the processes; they are of use as soon as they say so."""
+        self._loop = asyncio.get_running_loop()
         for each in self._processes:
             await each.start()
 
     @property
     def ready(self) -> int:
-        """How many of the processes take posts."""
+        """How many of the processes take posts from the event loop that asks."""
+        if asyncio.get_running_loop() is not self._loop:
+            return 0
         return sum(each.channel.ready for each in self._processes)
 
     async def replace_lost(self) -> None:
         """Start anew what has ended, unless it was started a moment ago."""
+        if asyncio.get_running_loop() is not self._loop:
+            return
         for each in self._processes:
             if each.channel.lost:
                 await each.restart()

@@ -199,3 +199,18 @@ def test_an_edge_answers_a_long_post_from_the_process(edge: Edge, client: Client
 
     answer = client.run(post)
     assert (answer.status_code, answer.json()["accepted"]) == (HTTPStatus.ACCEPTED, 60)
+
+
+def test_another_event_loop_reads_by_itself(edge: Edge, client: Client) -> None:
+    edge.reading.pool = pool = ReadingPool(1, edge.keyring)
+
+    async def elsewhere() -> int:
+        await pool.replace_lost()
+        return pool.ready
+
+    async def both(_: Any) -> tuple[int, int]:
+        async with edge.reading.apart():
+            await ready(pool)
+            return pool.ready, await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+
+    assert client.run(both) == (1, 0)
