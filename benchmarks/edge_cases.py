@@ -69,10 +69,10 @@ def edge_batches(runs: int, posts: int = 600, events: int = 100) -> list[Figure]
     return [
         Figure(
             "edge, posts of 100: events", "events/s", rates, sizes,
-            target=15_000, higher_is_better=True,
+            target=40_000, higher_is_better=True,
             floor=orjson_decode_rate(), floor_name="orjson decode alone",
         ),
-        *_latencies("edge, posts of 100: acknowledged", outcomes, sizes, target_p99=500.0),
+        *_latencies("edge, posts of 100: acknowledged", outcomes, sizes, target_p99=300.0),
     ]  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def edge_singles(runs: int, posts: int = 6_000) -> list[Figure]:
     return [
         Figure(
             "edge, single events: requests", "requests/s", _rates(outcomes, per_event=False),
-            sizes, target=1_000, higher_is_better=True,
+            sizes, target=2_500, higher_is_better=True,
             floor=floor, floor_name="bare HTTP server",
         ),
         *_latencies("edge, single events: acknowledged", outcomes, sizes),

@@ -14,6 +14,7 @@ from deltalake.schema import PrimitiveType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from telemetry_platform import checkpointing
 from telemetry_platform.delta import open_table, replace_partition
 from telemetry_platform.delta_log import DeltaLog, TableUnsuitable
 from telemetry_platform.layout import UTC_TIME, Table
@@ -178,6 +179,21 @@ def test_checkpoints_are_made(
     log.close()
     last = json.loads((tmp_path / TABLE.path / "_delta_log" / "_last_checkpoint").read_bytes())
     assert last["version"] >= 20
+    assert numbers(lake) == list(range(25))
+
+
+def test_a_checkpoint_that_fails_is_told_and_commits_go_on(
+    lake: Settings,
+    opened: Callable[[], DeltaLog],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(checkpointing, "_SECONDS", 0.0)
+    log = opened()
+    for n in range(25):
+        log.commit(log.prepare(frame(n)))
+    log.close()
+    assert "checkpoint failed" in caplog.text
     assert numbers(lake) == list(range(25))
 
 
