@@ -171,7 +171,7 @@ def edge_singles(runs: int, posts: int = 6_000) -> list[Figure]:
             sizes, target=2_500, higher_is_better=True,
             floor=floor, floor_name="bare HTTP server",
         ),
-        *_latencies("edge, single events: acknowledged", outcomes, sizes),
+        *_latencies("edge, single events: acknowledged", outcomes, sizes, target_p99=200.0),
     ]  # fmt: skip
 
 
