@@ -73,8 +73,10 @@ def with_pool(pool: ReadingPool, work: Callable[[], Coroutine[Any, Any, Any]]) -
 
 
 def child() -> psutil.Process:
-    # Its command line may be that of this process still.
-    (found,) = psutil.Process().children()
+    # A worker that runs tests has servers as children too; a child's command is its own at once.
+    (found,) = [
+        each for each in psutil.Process().children() if reading_pool._MODULE in each.cmdline()
+    ]
     return found
 
 
