@@ -52,9 +52,9 @@ def main() -> int:
     except (UnsafeStore, TableUnsuitable, DeltaError, OSError, ValueError) as error:
         _log.error("refusing to serve", extra={"reason": str(error)})
         return 1
+    edge.reading.pool = ReadingPool(settings.reading_processes, edge.keyring)
     # Events are trees of short-lived dicts: at the default threshold the collector walks the whole
     # heap for every few posts and finds nothing.
-    edge.reading.pool = ReadingPool(settings.reading_processes, edge.keyring)
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     # A commit thread that waits 5 ms for the interpreter after each call of Polars doubles the time

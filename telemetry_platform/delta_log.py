@@ -193,8 +193,7 @@ class DeltaLog:
         """Return the rows of each partition, without the columns that name it."""
         names = self._table.partition_by
         values = [set(frame[name].to_list()) for name in names]
-        # Nearly every commit has one partition; queries of Polars would take
-        # milliseconds.
+        # Nearly every commit has one partition; queries of Polars would take milliseconds.
         if all(len(each) == 1 for each in values):
             rows = frame.clone()
             for name in names:
