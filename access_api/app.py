@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from access_api.corrections import edge_client
 from access_api.corrections import router as corrections
 from access_api.openapi import openapi_document
+from access_api.pages.lake_samples import LakeSamples
 from access_api.pages.rendering import render_problem, wants_page
 from access_api.pages.routes import add_pages
 from access_api.pages.visitors import SignInNeeded, to_sign_in
@@ -69,6 +70,7 @@ def access_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.reader = Reader(settings)
     app.state.follower = Follower(settings, app.state.reader.contracts)
+    app.state.lake_samples = LakeSamples(settings)
     app.include_router(router)
     app.include_router(corrections)
     add_pages(app)

@@ -1,4 +1,4 @@
-"""A few rows of a mart, of the sources and columns that the reader may see."""
+"""A few rows of a dataset, of the sources and columns that the reader may see."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 import psycopg
 from psycopg import sql
 
+from access_api.pages.lake_samples import LakeAway, LakeSamples
 from access_api.queries import Query
 from access_api.tables import MARTS
 from telemetry_platform.access_keys.api_key import ALL_SOURCES, READ_RESTRICTED
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _ROWS = 5
 _SECONDS = 2.0
+# The first look imports what reads the lake.
+_LAKE_SECONDS = 8.0
 _LONGEST = 80
 # A view that merges all of a device's partials: one hour of one device is asked for.
 _MINUTES = "agg_metric_minutes"
@@ -32,6 +35,12 @@ _HOUR = """(source, device_id, metric) IN (SELECT source, device_id, metric FROM
 _HOURS = "SELECT * FROM marts.agg_metric_hours{} LIMIT 1"
 # What broke a rule stands here whichever column it is from.
 _FIELD, _FIELD_VALUE = "field", "field_value"
+# Columns of the lake that may repeat any field's value, and what nobody can read without a key.
+_ANY_FIELD = frozenset(
+    ("payload", "extras", "reasons", "violations", "value", "attributes", _FIELD_VALUE)
+)
+_SEALED = "body_sealed"
+_PEOPLE = "reference"
 
 
 @dataclass(frozen=True)
@@ -55,12 +64,13 @@ async def read_sample(reader: Reader, request: Request, key: ApiKey, table: Cata
         Problem: 503, restricted columns are shown and that cannot be recorded.
     """
     if table.layer != MARTS:
-        return Sample(None, "This server reads the marts alone, not the lake.")
+        return await _lake_sample(reader, request, key, table)
     secret = reader.restricted | {column.name for column in table.columns if column.restricted}
     allowed = key.may(READ_RESTRICTED)
     shown = [c for c in table.columns if allowed or c.name not in secret]
     hidden = tuple(c.name for c in table.columns if c not in shown)
-    await _record(reader, request, key, table, shown, secret)
+    told = [c.name for c in shown if c.name in secret or c.name == _FIELD_VALUE]
+    await _record(reader, request, key, table, told)
     try:
         rows = await reader.database.rows_within(_rows(table, shown, key), _SECONDS)
     except psycopg.errors.QueryCanceled:
@@ -69,20 +79,40 @@ async def read_sample(reader: Reader, request: Request, key: ApiKey, table: Cata
     values = [dict(zip(names, row, strict=True)) for row in rows]
     if not allowed:
         values = [_without_tokens(row, secret) for row in values]
+    return _sample(names, values, hidden)
+
+
+async def _lake_sample(
+    reader: Reader, request: Request, key: ApiKey, table: CatalogTable
+) -> Sample:
+    lake: LakeSamples = request.app.state.lake_samples
+    if table.layer == _PEOPLE:
+        return Sample(None, "The registries of people and devices are not shown row by row.")
+    if not lake.allowed:
+        return Sample(None, "This server has no account in the lake.")
+    sources = None if not table.mixed or ALL_SOURCES in key.sources else key.sources
+    try:
+        values = await lake.rows(table.key, sources, _ROWS, _LAKE_SECONDS)
+    except LakeAway:
+        return Sample(None, "The lake could not be read in time.")
+    secret = reader.restricted | set(table.restricted) | _ANY_FIELD
+    allowed = key.may(READ_RESTRICTED)
+    present = list(values[0]) if values else []
+    names = [name for name in present if name != _SEALED and (allowed or name not in secret)]
+    hidden = tuple(name for name in present if name not in names)
+    await _record(reader, request, key, table, [name for name in names if name in secret])
+    return _sample(names, values, hidden)
+
+
+def _sample(names: list[str], values: list[dict[str, Any]], hidden: tuple[str, ...]) -> Sample:
     if not values:
         return Sample(None, "There is none yet.", hidden)
     return Sample({name: [_text(row[name]) for row in values] for name in names}, "", hidden)
 
 
-async def _record(  # noqa: PLR0913, PLR0917 - what a record is made of
-    reader: Reader,
-    request: Request,
-    key: ApiKey,
-    table: CatalogTable,
-    shown: list[TableColumn],
-    secret: frozenset[str],
+async def _record(
+    reader: Reader, request: Request, key: ApiKey, table: CatalogTable, told: list[str]
 ) -> None:
-    told = [c.name for c in shown if c.name in secret or c.name == _FIELD_VALUE]
     if told and key.may(READ_RESTRICTED):
         client = request.client.host if request.client else None
         await reader.audit.restricted_read(key, client, table.key, told, {"limit": _ROWS})

@@ -32,12 +32,10 @@ PORT_NAMES = tuple(
 """Ports beside the S3 port itself; each must be set, or weed listens on well-known ones."""
 
 READABLE = (
-    "landing/events/*",
-    "landing/rejected/*",
-    "landing/replays/*",
-    "bronze/*/_delta_log*",
-    "silver/*/_delta_log*",
-    "gold/metric_partials/_delta_log*",
+    "landing/*",
+    "bronze/*",
+    "silver/*",
+    "gold/*",
 )
 """What the access API may read of the bucket, as patterns of keys."""
 
@@ -119,8 +117,8 @@ def identities(credentials: StackSecrets, bucket: str) -> str:
     """Return the store's identity file: the owner, the access API that reads a part, nobody else.
 
     The reader may see what landed, its payloads tokenized and its refused bodies sealed, and the
-    logs of the tables that follow from it. It may not see these tables' rows, the registries of
-    people, or the files that wait in the inbox.
+    tables that follow from it. It may not see the registries of people, reports, or the files that
+    wait in the inbox.
     """
     found = [
         _identity(
