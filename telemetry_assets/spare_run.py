@@ -11,11 +11,15 @@ import gc
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.context import ForkServerContext
+
+_AHEAD_SECONDS: Final = 3.0
+"""How long a run goes on alone. Warming takes two seconds, and while events keep coming the next
+run begins as soon as this one ends."""
 
 
 class SpareContext:
@@ -24,14 +28,21 @@ class SpareContext:
     Args:
         context: Makes the processes.
         warm_up: What a spare process does before it waits.
+        ahead_seconds: How long a run goes on before the next spare is started beside it.
 
     The server asks for a queue, an event and a process, in this order and on one thread. All three
     belong to the spare process when there is one, and to a new one otherwise.
     """
 
-    def __init__(self, context: ForkServerContext, warm_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: ForkServerContext,
+        warm_up: Callable[[], None],
+        ahead_seconds: float = _AHEAD_SECONDS,
+    ) -> None:
         self._context = context
         self._warm_up = warm_up
+        self._ahead_seconds = ahead_seconds
         self._lock = threading.Lock()
         self._spare: _Spare | None = None
         self._taken = threading.local()
@@ -63,11 +74,11 @@ class SpareContext:
         return _Run(self, spare, target, args[:-2])
 
     def replace_after(self, process: Any) -> None:  # noqa: ANN401
-        """Start the next spare when `process` has ended, so that warming does not slow it down."""
+        """Start the next spare when `process` has ended, or has gone on for a while."""
         threading.Thread(target=self._replace, args=(process,), daemon=True).start()
 
     def _replace(self, process: Any) -> None:  # noqa: ANN401
-        wait([process.sentinel])
+        wait([process.sentinel], self._ahead_seconds)
         self.prepare()
 
     def _take(self) -> _Spare | None:

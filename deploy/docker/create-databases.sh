@@ -12,6 +12,7 @@ SET log_min_error_statement = 'panic';
 CREATE ROLE telemetry LOGIN PASSWORD :'password';
 CREATE DATABASE telemetry OWNER telemetry;
 CREATE DATABASE dagster OWNER telemetry;
+ALTER DATABASE dagster SET synchronous_commit = off;
 REVOKE ALL ON DATABASE telemetry, dagster FROM PUBLIC;
 CREATE ROLE telemetry_reader LOGIN PASSWORD :'reader_password';
 GRANT CONNECT ON DATABASE telemetry TO telemetry_reader;

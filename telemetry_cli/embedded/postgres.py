@@ -167,6 +167,7 @@ class PostgresServer:
                         sql.Identifier(name), sql.Identifier(OWNER)
                     )
                 )
+            connection.execute(roles.RECORD_WITHOUT_WAITING)
         for name in (DATABASE, DAGSTER_DATABASE):
             dsn = postgres_dsn(self._port, password, name, user=SUPERUSER)
             with psycopg.connect(dsn, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The database's roles: one that owns what we make, and one that reads the marts alone.
+"""The database's roles, one that owns what we make and one that reads the marts alone; settings.
 
 `deploy/docker/create-databases.sh` does the same for the containers.
 """
@@ -34,6 +34,10 @@ GRANT_READING = """
     ALTER ROLE telemetry_reader SET statement_timeout = '60s';
     ALTER ROLE telemetry_reader SET idle_in_transaction_session_timeout = '60s';
 """
+
+# A run is some four hundred commits of Dagster's. A crash of the machine may take the last moments
+# of them, never one without all later ones: the sensor then asks again for what it has forgotten.
+RECORD_WITHOUT_WAITING = b"ALTER DATABASE dagster SET synchronous_commit = off"
 
 
 def ensure_role(connection: psycopg.Connection, name: str, password: str) -> None:

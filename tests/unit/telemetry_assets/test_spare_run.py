@@ -34,7 +34,19 @@ def tell_pid(word: str, queue: Any, event: Any) -> None:
 @pytest.fixture
 def runs() -> Generator[SpareContext]:
     """A context with a spare process, whose processes are gone afterwards."""
-    context = SpareContext(multiprocessing.get_context("forkserver"), be_quick)
+    yield from prepared(ahead_seconds=_SECONDS)
+
+
+@pytest.fixture
+def steady_runs() -> Generator[SpareContext]:
+    """The same, with the next spare started as soon as a run has begun."""
+    yield from prepared(ahead_seconds=0)
+
+
+def prepared(ahead_seconds: float) -> Generator[SpareContext]:
+    """Make a context with a spare process, and end its processes afterwards."""
+    forkserver = multiprocessing.get_context("forkserver")
+    context = SpareContext(forkserver, be_quick, ahead_seconds)
     context.prepare()
     yield context
     context.close()
@@ -88,6 +100,19 @@ def test_the_next_process_waits_when_the_run_has_ended(runs: SpareContext) -> No
     assert waiting != first
     event.set()
     process.join(_SECONDS)
+
+
+def test_the_next_process_waits_while_a_long_run_goes_on(steady_runs: SpareContext) -> None:
+    first = spare_pid()
+    process, _, event = launch(steady_runs, "first")
+    wait_until(lambda: len(multiprocessing.active_children()) == 2, "the next process waits")
+    (waiting,) = {child.pid for child in multiprocessing.active_children()} - {first}
+    second, queue, told = launch(steady_runs, "second")
+    assert queue.get(timeout=_SECONDS) == ("second", waiting)
+    assert process.is_alive()
+    for each, end in ((process, event), (second, told)):
+        end.set()
+        each.join(_SECONDS)
 
 
 def test_a_run_is_forked_when_the_process_that_waited_was_killed(runs: SpareContext) -> None:
