@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from ingest_lambda.admission import Receipt, Verdicts, rejected_rows
 from ingest_lambda.edge import Edge
 from ingest_lambda.post_reader import READ, Refused
-from telemetry_cli.main import app
+from telemetry_cli.main import program
 from telemetry_contracts.bulk import NO_EVENTS
 from telemetry_contracts.reader import Refusal, Violation
 from telemetry_contracts.registry import SOURCES, load_registry
@@ -350,7 +350,7 @@ class TestCommand:
             "secrets_dir": str(settings.secrets_dir),
         }
         with process_settings(**names):
-            yield lambda *words: CliRunner().invoke(app, ["replay", *words])
+            yield lambda *words: CliRunner().invoke(program(), ["replay", *words])
 
     def test_it_shows_the_differences_first_and_lands_when_told(
         self, narrow: Edge, telemetry: Any, rows: Any

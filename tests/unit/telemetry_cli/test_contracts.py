@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from telemetry_cli.main import app
+from telemetry_cli.main import program
 from telemetry_platform.contracts import contracts_in_force
 from tests.conftest import process_settings
 from tests.unit.telemetry_contracts.soil import put, soil
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 def problems(directory: Path) -> list[str]:
     """Return what the command finds in a folder."""
     answer = CliRunner().invoke(
-        app, ["contracts", "check", "--directory", str(directory), "--json"]
+        program(), ["contracts", "check", "--directory", str(directory), "--json"]
     )
     found = json.loads(answer.output)["problems"]
     assert answer.exit_code == (1 if found else 0)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_group
 from typer.testing import CliRunner
 
-from telemetry_cli.main import app, main
+from telemetry_cli.main import MODULES, main, program
 from telemetry_platform.settings import get_settings
 
 if TYPE_CHECKING:
@@ -46,9 +48,38 @@ def run(
     ],
 )
 def test_every_command_has_help_and_json(words: str) -> None:
-    shown = CliRunner().invoke(app, [*words.split(), "--help"])
+    arguments = [*words.split(), "--help"]
+    shown = CliRunner().invoke(program(arguments), arguments)
     assert shown.exit_code == 0
     assert "--json" in shown.output
+
+
+def test_help_lists_every_command() -> None:
+    assert set(get_group(program()).commands) == set(MODULES)
+    for name in MODULES:
+        assert list(get_group(program([name])).commands) == [name]
+
+
+_IMPORTED = """
+import sys
+from telemetry_cli.main import program
+program(["keys"])
+print(*sorted(name for name in sys.modules if name.startswith("telemetry_cli.")))
+"""
+
+
+def test_a_command_does_not_wait_for_what_others_import() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORTED], check=True, capture_output=True, text=True
+    )
+    names = {f"telemetry_cli.{module}" for module in MODULES.values()}
+    assert names & set(done.stdout.split()) == {"telemetry_cli.keys"}
+
+
+def test_an_unknown_command_is_refused(run: Any) -> None:
+    code, _, err = run("trase")
+    assert code == 2
+    assert "trase" in err
 
 
 @pytest.mark.parametrize("command", ["env", "status", "quality"])
